@@ -1,0 +1,137 @@
+"""Checkpoints on disk: one safetensors file of weights, with its provenance in the header.
+
+Nothing here ever unpickles. Whatever is wrong with a file is told in one :class:`CheckpointError`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+SCHEMA = "mechtests-checkpoint/1"
+"""Names the form of the header; a file with another one is refused."""
+
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used: what was expected, what was found, what to do."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a set of weights came from.
+
+    Attributes:
+        system: the kind of model, as in ``subtraction``.
+        config: the architecture's sizes, as the system's config class takes them.
+        recipe: the name of the training recipe.
+        seed: the training seed.
+        step: optimiser steps taken.
+        final: whether this is the end of its training run.
+        commit: the git commit of the training script.
+        metrics: what the training script measured at the end, for instance ``sign_accuracy``.
+    """
+
+    system: str
+    config: dict[str, int]
+    recipe: str = ""
+    seed: int = 0
+    step: int = 0
+    final: bool = True
+    commit: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One file of weights: its path, the sha256 of its bytes, and its provenance."""
+
+    path: Path
+    sha256: str
+    provenance: Provenance
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+def save(path: Path, module: nn.Module, provenance: Provenance) -> None:
+    """Write ``module``'s weights and their provenance to ``path``, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = json.dumps({"schema": SCHEMA, **asdict(provenance)}, sort_keys=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    save_file(tensors, unfinished, metadata={"mechtests": header})
+    os.replace(unfinished, path)
+
+
+def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
+    """The checkpoint at ``path`` and its tensors, on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, a pickle, without provenance, or holds NaN or infinite weights.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint. Give the path of a .safetensors file, or train one with training/.")
+    content = path.read_bytes()
+    if content.startswith(_PICKLE_STARTS):
+        raise CheckpointError(
+            f"{path}: this is a pickle, which can run code when it is read, so it is refused. "
+            "Expected safetensors: save the weights with mechtests.checkpoints.save."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: not a whole safetensors file ({error}). It may be truncated: fetch or train it again."
+        ) from error
+    provenance = _provenance(path, metadata)
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{path}: weight {name} holds NaN or infinite values, so every measurement would be meaningless. "
+                "Train it again or use an earlier step."
+            )
+    return Checkpoint(path, hashlib.sha256(content).hexdigest(), provenance), tensors
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put ``tensors`` into ``module``, whose weights they must match by name and shape.
+
+    Raises:
+        CheckpointError: a weight is missing, unknown, or of another shape.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise CheckpointError(
+                f"{path}: wrong architecture. Weight {name}: expected {expected.get(name, 'none')}, "
+                f"found {found.get(name, 'none')}. Check that the file belongs to this system."
+            )
+    module.load_state_dict(dict(tensors))
+
+
+def _provenance(path: Path, metadata: Mapping[str, str]) -> Provenance:
+    try:
+        header: dict[str, Any] = json.loads(metadata["mechtests"])
+        schema = header.pop("schema")
+        if schema != SCHEMA:
+            raise ValueError(f"schema {schema!r}")
+        return Provenance(**header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: no provenance in the header ({error!r}). Expected the form {SCHEMA}: "
+            "save the weights with mechtests.checkpoints.save."
+        ) from error
