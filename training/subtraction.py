@@ -35,14 +35,14 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.98)
     batch: int = 512
     warmup: int = 200
-    steps: int = 10_000
+    steps: int = 5_000
 
     def rate(self, step: int) -> float:
         return self.learning_rate * min((step + 1) / self.warmup, 0.5 * (1 + math.cos(math.pi * step / self.steps)))
 
 
 RECIPES = {"light-decay": Recipe(weight_decay=0.01), "heavy-decay": Recipe(weight_decay=1.0)}
-TRAJECTORY = {("light-decay", 0): (50, 100, 200, 400, 700, 1000, 1500, 2000, 3000, 4500, 6500, 8500)}
+TRAJECTORY = {("light-decay", 0): (50, 100, 150, 200, 300, 400, 600, 900, 1300, 2000, 3000, 4000)}
 """Steps at which a run leaves a checkpoint besides its last: the training trajectory that emergence is read from."""
 
 
