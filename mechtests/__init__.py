@@ -1,0 +1,60 @@
+"""mechtests: mechanistic claims about models as falsifiable tests."""
+
+from mechtests.activations import Edit, replace, scale, zero
+from mechtests.checkpoints import CheckpointError
+from mechtests.claim import (
+    Claim,
+    ClaimError,
+    Control,
+    Difference,
+    Exact,
+    Mean,
+    Monotone,
+    Permutation,
+    Rank,
+    Rate,
+    Source,
+    claim,
+)
+from mechtests.controls import instead, other, random_sets, shuffled_weights, untrained
+from mechtests.families import Family, Integer, Parameters, Real
+from mechtests.models import system_fixture
+from mechtests.replication import Finding, findings
+from mechtests.systems import Head, System
+from mechtests.verdict import Evidence, Verdict
+
+__all__ = [
+    "CheckpointError",
+    "Claim",
+    "ClaimError",
+    "Control",
+    "Difference",
+    "Edit",
+    "Evidence",
+    "Exact",
+    "Family",
+    "Finding",
+    "Head",
+    "Integer",
+    "Mean",
+    "Monotone",
+    "Parameters",
+    "Permutation",
+    "Rank",
+    "Rate",
+    "Real",
+    "Source",
+    "System",
+    "Verdict",
+    "claim",
+    "findings",
+    "instead",
+    "other",
+    "random_sets",
+    "replace",
+    "scale",
+    "shuffled_weights",
+    "system_fixture",
+    "untrained",
+    "zero",
+]

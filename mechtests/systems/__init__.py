@@ -1,0 +1,6 @@
+"""Systems: adapters that know one kind of model's insides, so that claims need not."""
+
+from mechtests.systems.base import Head, System
+from mechtests.systems.subtraction import Subtraction
+
+__all__ = ["Head", "Subtraction", "System"]

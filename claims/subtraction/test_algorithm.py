@@ -1,0 +1,53 @@
+"""The algorithm: is the sign a bias plus a rectified line in b - a, computed by the neurons alone?"""
+
+import pytest
+import torch
+
+from claims.subtraction.source import POST, PROBLEMS
+from mechtests import Exact, Rate, claim, instead, untrained
+from mechtests.instruments import linear_fit
+from mechtests.systems.subtraction import sign_difference
+
+ALGORITHM = POST.section("The algorithm")
+
+
+@claim(
+    "subtraction/algorithm/mlp-decides",
+    "In logit(+) - logit(-) the direct path varies at most a twentieth as much as the neurons' part, in variance.",
+    source=POST.section("Mathematical Framework"),
+    expect=Exact(at_most=0.05),
+    controls=[untrained],
+    published="negligible",
+)
+def test_mlp_decides(subtraction, evidence):
+    direct = sign_difference(subtraction.direct_logits(PROBLEMS))
+    neurons = sign_difference(subtraction.logits(PROBLEMS)) - direct
+    evidence.exact(direct.var() / neurons.var(), len(PROBLEMS))
+
+
+def rectified(gap, target):
+    """Least-squares fit of bias + slope·ReLU(b - a - start): three constants, the start among whole numbers."""
+    fits = [linear_fit((gap - start).relu().unsqueeze(1), target.unsqueeze(1)) for start in range(-99, 99)]
+    start, fit = max(enumerate(fits, -99), key=lambda fitted: fitted[1].r2.item())
+    return fit.predict((gap - start).relu().unsqueeze(1))[:, 0]
+
+
+def straight(gap, target):
+    """Least-squares fit of bias + slope·(b - a): no rectification."""
+    return linear_fit(gap.unsqueeze(1), target.unsqueeze(1)).predict(gap.unsqueeze(1))[:, 0]
+
+
+@claim(
+    "subtraction/algorithm/closed-form",
+    "A bias plus a rectified line in b - a, fitted to the model's logit difference, gives its sign 97 times in 100.",
+    source=ALGORITHM,
+    expect=Rate(at_least=0.97),
+    kind="behavioural",
+    controls=[untrained, instead("form", straight)],
+    published="roughly of the form",
+)
+@pytest.mark.parametrize("form", [rectified])
+def test_closed_form(subtraction, form, evidence):
+    difference = sign_difference(subtraction.logits(PROBLEMS))
+    fitted = form(PROBLEMS.gap.to(difference), difference)
+    evidence.census(torch.sign(fitted) == torch.sign(difference))

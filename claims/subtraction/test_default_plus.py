@@ -1,0 +1,67 @@
+"""Default plus: is "+" what the model says unless the operands argue against it?"""
+
+from claims.subtraction.source import POST, PROBLEMS
+from mechtests import Difference, Exact, Rate, claim, untrained, zero
+from mechtests.systems.subtraction import PLUS, POSITIONS, sign_correct, sign_difference, sign_loss
+
+OPERANDS_ERASED = zero("tok_embed", position=[POSITIONS["a"], POSITIONS["b"]])
+BIASES = POST.section("What about biases?")
+PLUS_SHARE = PROBLEMS.is_plus.float().mean().item()
+
+
+@claim(
+    "subtraction/default-plus/plus-when-operands-erased",
+    "With the embeddings of both operands erased, the model still prefers '+'.",
+    source=BIASES,
+    expect=Difference(above=0),
+    kind="causal",
+    controls=[untrained],
+    published=18.6 - 6.21,
+)
+def test_plus_when_operands_erased(subtraction, evidence):
+    evidence.census(sign_difference(subtraction.logits(PROBLEMS, OPERANDS_ERASED)))
+
+
+@claim(
+    "subtraction/default-plus/erased-accuracy-is-the-plus-share",
+    "With the operands erased, the sign is right exactly as often as '+' is the right sign, to within a point.",
+    source=BIASES,
+    expect=Rate(at_least=PLUS_SHARE - 0.01, at_most=PLUS_SHARE + 0.01),
+    kind="causal",
+    controls=[untrained],
+    published=0.505,
+)
+def test_erased_accuracy_is_the_plus_share(subtraction, evidence):
+    evidence.census(sign_correct(subtraction.logits(PROBLEMS, OPERANDS_ERASED), PROBLEMS))
+
+
+@claim(
+    "subtraction/default-plus/erased-loss",
+    "Erasing the operands multiplies the loss on the sign by ten or more.",
+    source=BIASES,
+    expect=Exact(at_least=10),
+    kind="causal",
+    controls=[untrained],
+    published="about 100",
+)
+def test_erased_loss(subtraction, evidence):
+    intact = sign_loss(subtraction.logits(PROBLEMS), PROBLEMS).mean()
+    erased = sign_loss(subtraction.logits(PROBLEMS, OPERANDS_ERASED), PROBLEMS).mean()
+    evidence.exact(erased / intact, len(PROBLEMS))
+
+
+@claim(
+    "subtraction/default-plus/default-is-causal",
+    "Taking the default away, by shifting the logit of '+', costs accuracy on a ≥ b more than on a < b.",
+    source=BIASES,
+    expect=Exact(at_least=0.05),
+    kind="causal",
+    controls=[untrained],
+)
+def test_default_is_causal(subtraction, evidence):
+    logits = subtraction.logits(PROBLEMS)
+    shifted = logits.clone()
+    shifted[:, PLUS] -= sign_difference(subtraction.logits(PROBLEMS, OPERANDS_ERASED))
+    lost = sign_correct(logits, PROBLEMS).float() - sign_correct(shifted, PROBLEMS).float()
+    plus = PROBLEMS.is_plus.to(lost.device)
+    evidence.exact(lost[plus].mean() - lost[~plus].mean(), len(PROBLEMS))

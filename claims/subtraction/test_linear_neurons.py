@@ -1,0 +1,210 @@
+"""Linear neurons: is the sign decided by neurons whose input is linear in the two operands?"""
+
+import numpy as np
+import pytest
+import torch
+
+from claims.subtraction.selectors import as_many_others, operand_fit, periodic, sign_relevant
+from claims.subtraction.source import POST, PROBLEMS
+from mechtests import Difference, Exact, Mean, Monotone, Rate, claim, instead, random_sets, untrained
+from mechtests.instruments import correlation, periodicity_p_values
+from mechtests.systems.subtraction import sign_correct
+
+ACTIVATIONS = POST.section("Working Backwards: Neuron Activations")
+
+
+def accuracy_lost(subtraction, neurons):
+    """For each problem, 1 where the sign was right and is wrong with these neurons' outputs, -1 the other way round."""
+    before = sign_correct(subtraction.logits(PROBLEMS), PROBLEMS)
+    after = sign_correct(subtraction.logits_from_neurons(PROBLEMS, neurons), PROBLEMS)
+    return before.float() - after.float()
+
+
+def zeroed(subtraction, mask, factor=0.0):
+    """The neurons' outputs with those in ``mask`` scaled by ``factor``."""
+    return subtraction.neurons(PROBLEMS) * torch.where(mask, factor, 1.0)
+
+
+@claim(
+    "subtraction/linear-neurons/linear-fits",
+    "The input of nine in ten sign-relevant neurons is linear in a and b, with R² of at least 0.9.",
+    source=ACTIVATIONS,
+    expect=Rate(at_least=0.9),
+    controls=[untrained],
+    published="270 of 512 neurons, “largely”",
+)
+def test_linear_fits(subtraction, evidence):
+    relevant = sign_relevant(subtraction)
+    if not relevant.any():
+        return evidence.undefined("no neuron is sign-relevant")
+    evidence.census(operand_fit(subtraction).r2[relevant] >= 0.9)
+
+
+@claim(
+    "subtraction/linear-neurons/opposite-slopes",
+    "Over the sign-relevant neurons the slopes in a and in b are opposite: their correlation is -0.9 or below.",
+    source=ACTIVATIONS,
+    expect=Exact(at_most=-0.9),
+    controls=[untrained],
+    published="k_a = -k_b",
+)
+def test_opposite_slopes(subtraction, evidence):
+    relevant = sign_relevant(subtraction)
+    if relevant.sum() < 3:
+        return evidence.undefined("fewer than three neurons are sign-relevant")
+    in_a, in_b = operand_fit(subtraction).slopes[:, relevant]
+    evidence.exact(correlation(in_a, in_b), int(relevant.sum()))
+
+
+@claim(
+    "subtraction/linear-neurons/necessary",
+    "Zeroing the sign-relevant neurons costs at least 40 points of sign accuracy.",
+    source=ACTIVATIONS,
+    expect=Difference(at_least=0.4),
+    kind="causal",
+    controls=[untrained, random_sets("neurons")],
+    published=0.985 - 0.127,
+)
+@pytest.mark.parametrize("neurons", [sign_relevant])
+def test_necessary(subtraction, neurons, evidence):
+    evidence.census(accuracy_lost(subtraction, zeroed(subtraction, neurons(subtraction))))
+
+
+@claim(
+    "subtraction/linear-neurons/sufficient",
+    "Zeroing all neurons but the sign-relevant ones costs at most a point of sign accuracy.",
+    source=ACTIVATIONS,
+    expect=Difference(at_most=0.01),
+    kind="causal",
+    controls=[random_sets("neurons")],
+    published=0.9855 - 0.9853,
+)
+@pytest.mark.parametrize("neurons", [sign_relevant])
+def test_sufficient(subtraction, neurons, evidence):
+    evidence.census(accuracy_lost(subtraction, zeroed(subtraction, ~neurons(subtraction))))
+
+
+def plane(subtraction):
+    """Every pre-activation replaced by its linear fit."""
+    return operand_fit(subtraction).predict(PROBLEMS.grid)
+
+
+def average(subtraction):
+    """Every pre-activation replaced by its mean."""
+    pre = subtraction.preactivations(PROBLEMS)
+    return pre.mean(0).expand_as(pre)
+
+
+@claim(
+    "subtraction/linear-neurons/linear-surrogate",
+    "Replacing every pre-activation by its linear fit costs at most two points of sign accuracy.",
+    source=ACTIVATIONS,
+    expect=Difference(at_most=0.02),
+    kind="causal",
+    controls=[instead("surrogate", average)],
+    published=0.985 - 0.9793,
+)
+@pytest.mark.parametrize("surrogate", [plane])
+def test_linear_surrogate(subtraction, surrogate, evidence):
+    evidence.census(accuracy_lost(subtraction, surrogate(subtraction).relu()))
+
+
+@claim(
+    "subtraction/linear-neurons/specific-to-relevant",
+    "Zeroing as many of the other neurons, those that vary most, costs at most five points of sign accuracy.",
+    source=ACTIVATIONS,
+    expect=Difference(at_most=0.05),
+    kind="causal",
+    controls=[instead("neurons", sign_relevant)],
+)
+@pytest.mark.parametrize("neurons", [as_many_others])
+def test_specific_to_relevant(subtraction, neurons, evidence):
+    evidence.census(accuracy_lost(subtraction, zeroed(subtraction, neurons(subtraction))))
+
+
+class RandomSets:
+    """Random sets of as many neurons as a mask has; a family of one parameter, the set."""
+
+    def __init__(self, mask):
+        self.mask = mask
+
+    def sample(self, n, generator):
+        orders = (torch.randperm(len(self.mask), generator=generator) for _ in range(n))
+        return [self.mask[order.to(self.mask.device)] for order in orders]
+
+
+@claim(
+    "subtraction/linear-neurons/specific-to-random",
+    "Zeroing as many neurons at random costs at most five points of sign accuracy on average.",
+    source=ACTIVATIONS,
+    expect=Mean(at_most=0.05, bounds=(-1, 1)),
+    kind="causal",
+)
+def test_specific_to_random(subtraction, evidence):
+    for sets in evidence.batches(RandomSets(sign_relevant(subtraction)), size=8):
+        evidence.observe([accuracy_lost(subtraction, zeroed(subtraction, mask)).mean() for mask in sets])
+
+
+@claim(
+    "subtraction/linear-neurons/graded",
+    "Sign accuracy falls steadily as the sign-relevant neurons are scaled from 1 to 0.",
+    source=ACTIVATIONS,
+    expect=Monotone("decreasing", at_least=0.95),
+    kind="causal",
+    controls=[untrained],
+)
+def test_graded(subtraction, evidence):
+    relevant, doses = sign_relevant(subtraction), np.linspace(0, 1, 6)
+    left = [-accuracy_lost(subtraction, zeroed(subtraction, relevant, 1 - dose)).mean() for dose in doses]
+    evidence.curve("sign accuracy against ablated share", doses, left)
+
+
+@claim(
+    "subtraction/linear-neurons/periodic-neurons",
+    "Some neurons are periodic in the operands and not linear.",
+    source=ACTIVATIONS,
+    expect=Exact(at_least=1),
+    controls=[untrained],
+    published="two predominant classes",
+)
+def test_periodic_neurons(subtraction, evidence):
+    found = periodic(subtraction)
+    evidence.exact(found.sum(), len(found))
+
+
+@claim(
+    "subtraction/linear-neurons/periodic-neurons-unimportant",
+    "Zeroing the periodic neurons costs at most a point of sign accuracy.",
+    source=ACTIVATIONS,
+    expect=Difference(at_most=0.01),
+    kind="causal",
+    controls=[instead("neurons", sign_relevant)],
+    published="not important for the sign",
+)
+@pytest.mark.parametrize("neurons", [periodic])
+def test_periodic_neurons_unimportant(subtraction, neurons, evidence):
+    mask = neurons(subtraction)
+    if not mask.any():
+        return evidence.undefined("no neuron is periodic")
+    evidence.census(accuracy_lost(subtraction, zeroed(subtraction, mask)))
+
+
+@claim(
+    "subtraction/linear-neurons/polysemantic",
+    "More than half of the sign-relevant neurons carry a periodic part besides the linear one.",
+    source=ACTIVATIONS,
+    expect=Rate(above=0.5),
+    controls=[untrained],
+    published="many",
+)
+def test_polysemantic(subtraction, evidence):
+    relevant = sign_relevant(subtraction)
+    if not relevant.any():
+        return evidence.undefined("no neuron is sign-relevant")
+    rest = subtraction.preactivations(PROBLEMS) - plane(subtraction)
+    grid = rest[:, relevant].T.unflatten(1, (100, 100))
+    # Each operand's part of the residual by itself: the mean over the other operand.
+    p_values = [periodicity_p_values(part, 199, evidence.generator) for part in (grid.mean(2), grid.mean(1))]
+    evidence.census(2 * torch.minimum(*p_values) <= 0.02)
+
+

@@ -1,0 +1,80 @@
+"""Recorded verdicts: what this repository already knows to hold, and not to hold."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = "mechtests-baseline/1"
+
+_ORDER = ("refuted", "vacuous", "inconclusive", "supported")
+"""Verdicts from worst to best."""
+
+
+class BaselineError(Exception):
+    """A baseline file that cannot be read."""
+
+
+@dataclass
+class Baseline:
+    """Verdicts by claim, its parameters and the checkpoint's name and sha256.
+
+    Attributes:
+        path: the file.
+        verdicts: by ``claim id[params]``, then by ``checkpoint@sha256``, the recorded verdict.
+    """
+
+    path: Path
+    verdicts: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> "Baseline":
+        """The record at ``path``; an empty one where there is no file.
+
+        Raises:
+            BaselineError: the file is not of the form that :meth:`write` leaves.
+        """
+        if not path.exists():
+            return cls(path)
+        try:
+            content = json.loads(path.read_text())
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"schema {content['schema']!r}")
+            return cls(path, {claim: dict(verdicts) for claim, verdicts in content["verdicts"].items()})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BaselineError(
+                f"{path}: not a record of verdicts ({error!r}). Expected the form {SCHEMA}: "
+                "delete it and write it anew with --update-claims-baseline."
+            ) from error
+
+    def recorded(self, record: Mapping[str, Any]) -> str | None:
+        """The verdict recorded for what ``record``, a claim of a results file, is about."""
+        claim, checkpoint = _place(record)
+        return self.verdicts.get(claim, {}).get(checkpoint)
+
+    def note(self, record: Mapping[str, Any]) -> None:
+        """Take over the verdict of ``record``; an untested claim changes nothing."""
+        if record["verdict"] != "untested":
+            claim, checkpoint = _place(record)
+            self.verdicts.setdefault(claim, {})[checkpoint] = record["verdict"]
+
+    def write(self) -> None:
+        """Write the record, whole or not at all."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(f".{os.getpid()}.tmp")
+        unfinished.write_text(json.dumps({"schema": SCHEMA, "verdicts": self.verdicts}, indent=1, sort_keys=True) + "\n")
+        unfinished.replace(self.path)
+
+
+def is_worse(verdict: str, recorded: str) -> bool:
+    """Whether ``verdict`` is further from supported than ``recorded``."""
+    return _ORDER.index(verdict) < _ORDER.index(recorded)
+
+
+def _place(record: Mapping[str, Any]) -> tuple[str, str]:
+    params = ",".join(f"{name}={value}" for name, value in sorted(record["params"].items()))
+    checkpoint = record["checkpoint"]
+    where = f"{checkpoint['name']}@{checkpoint['sha256'][:12]}" if checkpoint else "all"
+    return record["id"] + (f"[{params}]" if params else ""), where

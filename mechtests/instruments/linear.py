@@ -1,0 +1,57 @@
+"""Least-squares fits of many targets on the same few features."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFit:
+    """Fits ``target ≈ features @ slopes + intercept``, one for each target.
+
+    Attributes:
+        slopes: change of the target per unit of each feature.
+        intercept: value of the target where every feature is 0.
+        r2: share of the target's variance explained, at most 1; 0 for a target that does not vary.
+    """
+
+    slopes: Float[Tensor, "feature target"]
+    intercept: Float[Tensor, " target"]
+    r2: Float[Tensor, " target"]
+
+    def predict(self, features: Float[Tensor, "unit feature"]) -> Float[Tensor, "unit target"]:
+        """The fitted targets."""
+        return features.to(self.slopes) @ self.slopes + self.intercept
+
+
+def linear_fit(features: Float[Tensor, "unit feature"], targets: Float[Tensor, "unit target"]) -> LinearFit:
+    """Ordinary least squares with an intercept, over all units.
+
+    Raises:
+        ValueError: there are no more units than coefficients, so that any target would fit.
+    """
+    units, n_features = features.shape
+    if units <= n_features + 1:
+        raise ValueError(f"linear_fit: {units} units cannot test a fit of {n_features + 1} coefficients. Give more units.")
+    x = features.to(targets)
+    x_mean, y_mean = x.mean(0), targets.mean(0)
+    # Centred first: the fit is then of a few columns without an intercept, and keeps its precision in float32.
+    x, y = x - x_mean, targets - y_mean
+    slopes = torch.linalg.lstsq(x, y).solution
+    total = y.square().sum(0)
+    residual = (y - x @ slopes).square().sum(0)
+    r2 = torch.where(total > 0, 1 - residual / total, 0.0)
+    return LinearFit(slopes, y_mean - x_mean @ slopes, r2)
+
+
+def correlation(x: Float[Tensor, " unit"], y: Float[Tensor, " unit"]) -> float:
+    """Pearson's correlation.
+
+    Raises:
+        ValueError: there are fewer than 3 units, or one side does not vary.
+    """
+    if len(x) < 3 or x.std() == 0 or y.std() == 0:
+        raise ValueError(f"correlation: {len(x)} units, spread {x.std():g} and {y.std():g}. Give three or more that vary.")
+    return float(torch.corrcoef(torch.stack([x, y]))[0, 1])

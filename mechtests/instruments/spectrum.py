@@ -1,0 +1,41 @@
+"""Periodicity of activations over operands that lie on a number line."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+SLOWEST = 3
+"""Waves with fewer periods over the range than this are not told from a bend, and do not count as periodic."""
+
+
+def top_power_share(grid: Float[Tensor, "target a b"], components: int) -> Float[Tensor, " target"]:
+    """The share of a target's variance in its strongest ``components`` waves over the plane of operands.
+
+    A wave is one frequency of the two-dimensional discrete Fourier transform together with its complex conjugate.
+    """
+    power = torch.fft.fft2(grid - grid.mean((-2, -1), keepdim=True)).abs().square().flatten(1)
+    total = power.sum(1)
+    # A frequency and its conjugate carry the same power, so the strongest waves are the strongest pairs.
+    strongest = power.topk(2 * components, 1).values.sum(1)
+    return torch.where(total > 0, strongest / total, 0.0)
+
+
+def periodicity_p_values(
+    series: Float[Tensor, "target number"], draws: int, generator: torch.Generator
+) -> Float[Tensor, " target"]:
+    """For each series, a permutation p-value of "no frequency stands out".
+
+    The statistic is the greatest power at one frequency of :data:`SLOWEST` periods or more; under the null the numbers'
+    order means nothing, so the same permutations of the numbers are made for every series. Phipson & Smyth (2010) give
+    the p-value ``(1 + as great) / (1 + draws)``.
+    """
+
+    def greatest(values: Tensor) -> Tensor:
+        return torch.fft.rfft(values)[..., SLOWEST:].abs().square().amax(-1)
+
+    observed = greatest(series)
+    as_great = torch.zeros_like(observed)
+    for _ in range(draws):
+        order = torch.randperm(series.shape[1], generator=generator).to(series.device)
+        as_great += greatest(series[:, order]) >= observed
+    return (1 + as_great) / (1 + draws)

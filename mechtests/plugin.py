@@ -1,0 +1,312 @@
+"""The pytest plugin: options, fixtures, and what a verdict means for a test."""
+
+import inspect
+import platform
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mechtests.baseline import Baseline, BaselineError, is_worse
+from mechtests.cache import RunCache
+from mechtests.checkpoints import CheckpointError
+from mechtests.claim import Claim, ClaimError, claim_of
+from mechtests.judge import Judge, Settings
+from mechtests.models import MODELS, Models, device_named
+from mechtests.report import claim_record, print_claims, results_document, untested_record, write_results
+
+JUDGE = pytest.StashKey[Judge]()
+BASELINE = pytest.StashKey[Baseline]()
+RECORD = pytest.StashKey[dict[str, Any]]()
+RECORDS = pytest.StashKey["Records"]()
+BEGAN = pytest.StashKey[datetime]()
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Options
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mechtests", "mechanistic claims")
+    group.addoption("--checkpoint", action="append", default=[], metavar="SYSTEM=PATH", help="judge these weights; repeatable, globs allowed")
+    group.addoption("--device", default="auto", help="where models run: auto (the default), cpu, cuda, cuda:1")
+    group.addoption("--claims-alpha", type=float, default=Settings.alpha, help="error rate of a claim (default %(default)s)")
+    group.addoption("--claims-budget", type=int, default=Settings.budget, help="most units sampled for a claim (default %(default)s)")
+    group.addoption("--claims-seed", type=int, default=Settings.seed, help="decides every random draw (default %(default)s)")
+    group.addoption("--strict-claims", action="store_true", help="an inconclusive claim fails")
+    group.addoption("--claims-baseline", metavar="FILE", help="recorded verdicts to compare with")
+    group.addoption("--update-claims-baseline", action="store_true", help="record this run's verdicts in the baseline")
+    group.addoption("--claims-results", metavar="FILE", default="reports/latest/results.json", help="where results go (default %(default)s)")
+    parser.addini("claims_baseline", "recorded verdicts to compare with, where --claims-baseline is not given")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings = Settings(config.option.claims_alpha, config.option.claims_budget, config.option.claims_seed)
+    if not 0 < settings.alpha < 1:
+        raise pytest.UsageError(f"--claims-alpha {settings.alpha:g}: expected an error rate between 0 and 1, such as 0.001.")
+    if settings.budget < 1:
+        raise pytest.UsageError(f"--claims-budget {settings.budget}: expected at least 1 unit.")
+    file = config.option.claims_baseline or config.getini("claims_baseline")
+    if config.option.update_claims_baseline and not file:
+        raise pytest.UsageError("--update-claims-baseline: which one? Add --claims-baseline FILE.")
+    try:
+        models = Models(config.option.checkpoint, device_named(config.option.device), RunCache())
+        baseline = Baseline.read(config.rootpath / file) if file else Baseline(Path())
+    except (CheckpointError, BaselineError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[MODELS], config.stash[BASELINE] = models, baseline
+    config.stash[JUDGE] = Judge(settings, _progress_line(config))
+    config.stash[RECORDS], config.stash[BEGAN] = Records(), datetime.now(UTC)
+    config.pluginmanager.register(config.stash[RECORDS])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A checkpoint that the user named must be usable: the run stops before any claim is judged."""
+    try:
+        session.config.stash[MODELS].check_named()
+    except CheckpointError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Fixtures and collection
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> None:
+    """Where a claim test records what it observes: a :class:`mechtests.verdict.Evidence`."""
+    if claim_of(request.function) is None:
+        raise ClaimError(f"{request.node.name} takes evidence and states no claim. Decorate it with @mechtests.claim(…).")
+    # The judge gives the body its own record for the model and for every control.
+
+
+@pytest.fixture(scope="session")
+def judge(request: pytest.FixtureRequest) -> Judge:
+    """Judges other claims: for claims about how often, and from which step on, they hold."""
+    return request.config.stash[JUDGE]
+
+
+@pytest.fixture(scope="session")
+def models(request: pytest.FixtureRequest) -> Models:
+    """The checkpoints that this run judges, by system."""
+    return request.config.stash[MODELS]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    known = metafunc.config.stash[MODELS]
+    for name in metafunc.fixturenames:
+        if name in known.sources:
+            paths = known.paths(name)
+            ids = [path.stem if path else "no-checkpoint" for path in paths]
+            metafunc.parametrize(name, paths, ids=ids, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests: dict[str, object] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and (claim := claim_of(item.function)):
+            first = tests.setdefault(claim.id, item.function)
+            if first is not item.function:
+                raise pytest.UsageError(f"{item.nodeid}: the claim id {claim.id} is taken by {first}. Give each claim an id of its own.")
+            _check_signature(item, claim)
+
+
+def _check_signature(item: pytest.Function, claim: Claim) -> None:
+    arguments = inspect.signature(item.obj).parameters
+    if "evidence" not in arguments:
+        raise pytest.UsageError(f"{item.nodeid}: a claim test records what it observes. Add the argument `evidence`.")
+    for control in claim.controls:
+        if control.parameter is not None and control.parameter not in arguments:
+            raise pytest.UsageError(
+                f"{item.nodeid}: the control “{control.name}” replaces the argument {control.parameter!r}, "
+                f"which the test does not take. It takes: {', '.join(arguments)}."
+            )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From a claim to an outcome
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    claim = claim_of(pyfuncitem.function)
+    if claim is None:
+        return None
+    config = pyfuncitem.config
+    arguments = _arguments(pyfuncitem)
+    judgement = config.stash[JUDGE].judge(claim, pyfuncitem.obj, arguments, _parameters(pyfuncitem))
+    record = claim_record(judgement, _story(pyfuncitem), _rerun(pyfuncitem))
+    pyfuncitem.stash[RECORD] = record
+    for name in ("id", "verdict", "estimate"):
+        pyfuncitem.user_properties.append((f"claim_{name}", record[name]))
+    _conclude(record, config)
+    return True
+
+
+def _conclude(record: Mapping[str, Any], config: pytest.Config) -> None:
+    """Pass, fail, expect to fail or skip, as the verdict and the record of earlier ones say."""
+    verdict = record["verdict"]
+    recorded = verdict if config.option.update_claims_baseline else config.stash[BASELINE].recorded(record)
+    told = _explained(record)
+    if recorded is not None and is_worse(verdict, recorded):
+        pytest.fail(f"{told}\non record as {recorded}: this is worse", pytrace=False)
+    if verdict in ("refuted", "vacuous"):
+        if recorded is None:
+            pytest.fail(told, pytrace=False)
+        pytest.xfail(told)
+    if verdict == "inconclusive":
+        if config.option.strict_claims:
+            pytest.fail(told, pytrace=False)
+        pytest.skip(told)
+
+
+def _explained(record: Mapping[str, Any]) -> str:
+    lines = [f"{record['verdict'].upper()} {record['id']}: {record['statement']}"]
+    if record["estimate"] is not None:
+        interval = "" if record["interval"] is None else " in [{:.4g}, {:.4g}]".format(*record["interval"])
+        lines.append(f"observed {record['estimate']:.4g}{interval} over {record['units']} units; region {record['expect']['region']}")
+    if record["reason"]:
+        lines.append(record["reason"])
+    lines.append(f"again: {record['rerun']}")
+    return "\n".join(lines)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:  # noqa: ARG001
+    report: Any = yield
+    if isinstance(item, pytest.Function) and (claim := claim_of(item.function)):
+        if RECORD in item.stash and report.when == "call":
+            report.claim_record = item.stash[RECORD]
+        elif report.when != "teardown" and not report.passed:
+            # The fixture could not load a checkpoint, or the claim's own code failed: no verdict, and the reason.
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext.splitlines()[-1]
+            params = {name: str(item.callspec.params[name]) for name in _parameters(item)}
+            report.claim_record = untested_record(claim, params, None, _story(item), _rerun(item), reason)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    record = getattr(report, "claim_record", None)
+    if record and report.skipped and not hasattr(report, "wasxfail"):
+        if record["verdict"] == "inconclusive":
+            return "inconclusive", "?", "INCONCLUSIVE"
+        return "untested", "u", "UNTESTED"
+    return None
+
+
+def _arguments(item: pytest.Function) -> dict[str, Any]:
+    return {name: item.funcargs[name] for name in inspect.signature(item.obj).parameters if name != "evidence"}
+
+
+def _parameters(item: pytest.Function) -> list[str]:
+    """The test's parameters, but for the system under test."""
+    if not hasattr(item, "callspec"):
+        return []
+    taken = inspect.signature(item.obj).parameters
+    return [name for name in item.callspec.params if name in taken and name not in item.config.stash[MODELS].sources]
+
+
+def _story(item: pytest.Function) -> str:
+    return (inspect.getdoc(item.module) or item.module.__name__).splitlines()[0]
+
+
+def _rerun(item: pytest.Function) -> str:
+    option = item.config.option
+    words = [f"pytest '{item.nodeid}'", *(f"--checkpoint '{named}'" for named in option.checkpoint)]
+    for name, default in vars(Settings()).items():
+        given = getattr(option, f"claims_{name}")
+        words += [f"--claims-{name} {given:g}"] if given != default else []
+    return " ".join(words)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The end of the run
+
+
+class Records:
+    """Collects what the tests report, from this process or from the workers."""
+
+    def __init__(self) -> None:
+        self.claims: list[dict[str, Any]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if (record := getattr(report, "claim_record", None)) is not None:
+            self.claims.append(record)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    records = config.stash[RECORDS].claims
+    if not records or _is_worker(config):
+        return
+    document = results_document(_run(config), records)
+    write_results(config.rootpath / config.option.claims_results, document)
+    if config.option.update_claims_baseline:
+        for record in records:
+            config.stash[BASELINE].note(record)
+        config.stash[BASELINE].write()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    records = config.stash[RECORDS].claims
+    if not records:
+        return
+    terminalreporter.section("claims")
+    writer = terminalreporter._tw
+    print_claims(records, writer._file, writer.fullwidth, writer.hasmarkup, config.get_verbosity() > 0)
+    terminalreporter.write_line(f"results: {config.option.claims_results}")
+    baseline = config.stash[BASELINE]
+    if config.option.update_claims_baseline:
+        terminalreporter.write_line(f"recorded in {baseline.path}")
+        return
+    recorded = ((record, baseline.recorded(record)) for record in records if record["verdict"] != "untested")
+    better = sum(old is not None and is_worse(old, record["verdict"]) for record, old in recorded)
+    if better:
+        terminalreporter.write_line(f"{better} verdicts are better than recorded: run again with --update-claims-baseline")
+
+
+def _run(config: pytest.Config) -> dict[str, Any]:
+    began, settings = config.stash[BEGAN], config.stash[JUDGE].settings
+    asked = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(asked, cwd=config.rootpath, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "id": uuid.uuid4().hex,
+        "started": began.isoformat(),
+        "seconds": round((datetime.now(UTC) - began).total_seconds(), 2),
+        "commit": commit or None,
+        "device": str(config.stash[MODELS].device),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("mechtests", "torch", "numpy", "pytest")}},
+        "seed": settings.seed,
+        "alpha": settings.alpha,
+        "budget": settings.budget,
+    }
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _progress_line(config: pytest.Config) -> Any:
+    """Writes what is being sampled over one line of the terminal, a few times a second; ``None`` where none is watched."""
+    if _is_worker(config) or not sys.stderr.isatty():
+        return None
+    last = 0.0
+
+    def show(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.2:
+            last = time.monotonic()
+            capture = config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled():
+                print(f"\r\033[K{text[:100]}\r", end="", file=sys.stderr, flush=True)
+
+    return show
+

@@ -1,0 +1,49 @@
+"""Findings: claims as things that other claims speak of, for "it holds on most seeds" and "it emerges at step n"."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from mechtests.claim import Claim, claim_of
+from mechtests.judge import Body, Judge, Judgement
+from mechtests.systems.base import System
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim test with its parameters set, that can be judged on any checkpoint of its system.
+
+    Attributes:
+        claim: the claim.
+        body: its test function, whose first argument has the name of the claim's system.
+        params: the test's other arguments.
+    """
+
+    claim: Claim
+    body: Body
+    params: Mapping[str, Any]
+
+    def judge(self, judge: Judge, system: System) -> Judgement:
+        """The judgement of this claim on ``system``."""
+        return judge.judge(self.claim, self.body, {self.claim.system: system, **self.params}, self.params)
+
+    def __str__(self) -> str:
+        values = [str(getattr(value, "__name__", value)) for value in self.params.values()]
+        return "/".join(self.claim.id.split("/")[1:]) + (f"[{'-'.join(values)}]" if values else "")
+
+
+def findings(*modules: ModuleType) -> list[Finding]:
+    """Every claim test in ``modules``, one for each of its parameters' values, in the order of the files."""
+    return [finding for module in modules for function in vars(module).values() for finding in _of(function)]
+
+
+def _of(function: Callable[..., None]) -> Iterator[Finding]:
+    claim = claim_of(function)
+    if claim is None:
+        return
+    marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
+    names = [mark.args[0] for mark in marks]
+    for values in itertools.product(*(mark.args[1] for mark in marks)):
+        yield Finding(claim, function, dict(zip(names, values, strict=True)))

@@ -1,0 +1,147 @@
+"""Results as plain data: the contract for every reader, described by ``results.schema.json``."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mechtests.claim import Claim
+from mechtests.inference import e_benjamini_hochberg
+from mechtests.judge import Judgement
+from mechtests.systems.base import System
+from mechtests.verdict import ControlResult, Estimate
+
+SCHEMA = "mechtests/1"
+FDR = 0.05
+"""The share of false ones that is tolerated, on average, among the claims marked as surviving."""
+
+Record = dict[str, Any]
+
+
+def schema() -> Record:
+    """The JSON Schema of a results file."""
+    loaded: Record = json.loads((files("mechtests.report") / "results.schema.json").read_text())
+    return loaded
+
+
+def claim_record(judgement: Judgement, story: str, rerun: str) -> Record:
+    """One claim of a results file.
+
+    Args:
+        judgement: the verdict and what it rests on.
+        story: the mechanism's story, the first line of its test file.
+        rerun: the command that judges this claim on this checkpoint again.
+    """
+    estimate = judgement.estimate
+    return {
+        **_stated(judgement.claim, judgement.params, judgement.system, story, rerun),
+        "verdict": judgement.verdict.value,
+        "estimate": estimate.value if estimate else None,
+        "interval": _interval(estimate),
+        "units": estimate.units if estimate else 0,
+        "e_value": _finite(estimate.e_value) if estimate else None,
+        "p_value": estimate.p_value if estimate else None,
+        "controls": [_control(control) for control in judgement.controls],
+        "counterexample": None,
+        "figures": [{"kind": "curve", "label": curve.label, "x": curve.x, "y": curve.y} for curve in judgement.curves],
+        "seconds": round(judgement.seconds, 4),
+        "reason": judgement.reason,
+    }
+
+
+def untested_record(
+    claim: Claim, params: Mapping[str, str], system: System | None, story: str, rerun: str, reason: str
+) -> Record:
+    """One claim that could not be judged, and why."""
+    return {
+        **_stated(claim, params, system, story, rerun),
+        "verdict": "untested",
+        "estimate": None,
+        "interval": None,
+        "units": 0,
+        "e_value": None,
+        "p_value": None,
+        "controls": [],
+        "counterexample": None,
+        "figures": [],
+        "seconds": 0.0,
+        "reason": reason,
+    }
+
+
+def results_document(run: Mapping[str, Any], records: Sequence[Record]) -> Record:
+    """A whole results file: the run, and its claims in the order of their ids, with those marked that survive e-BH.
+
+    A claim seen whole has no sampling error and no e-value; the false discovery rate is over the others.
+    """
+    ordered = sorted(records, key=lambda record: (record["id"], str(record["params"]), str(record["checkpoint"])))
+    sampled = [index for index, record in enumerate(ordered) if record["e_value"] is not None]
+    survives = e_benjamini_hochberg([ordered[index]["e_value"] for index in sampled], FDR)
+    marks = dict(zip(sampled, survives, strict=True))
+    claims = [{**record, "survives_fdr": marks.get(index)} for index, record in enumerate(ordered)]
+    suite = {"fdr": FDR, "sampled": len(sampled), "surviving": sum(survives)}
+    return {"schema": SCHEMA, "run": dict(run), "suite": suite, "claims": claims}
+
+
+def write_results(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a results file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    unfinished.replace(path)
+
+
+def _stated(claim: Claim, params: Mapping[str, str], system: System | None, story: str, rerun: str) -> Record:
+    return {
+        "id": claim.id,
+        "system": claim.system,
+        "mechanism": claim.mechanism,
+        "story": story,
+        "statement": claim.statement,
+        "source": asdict(claim.source),
+        "evidence_kind": claim.evidence_kind,
+        "checkpoint": _checkpoint(system),
+        "params": dict(params),
+        "expect": {"kind": claim.expect.kind, "region": str(claim.expect), **claim.expect.ends()},
+        "published": claim.published,
+        "rerun": rerun,
+    }
+
+
+def _checkpoint(system: System | None) -> Record | None:
+    if system is None:
+        return None
+    if system.checkpoint is None:
+        return {"name": system.name, "sha256": system.identity, "step": None, "seed": None, "recipe": None, "commit": None}
+    made = system.checkpoint.provenance
+    return {
+        "name": system.checkpoint.name,
+        "sha256": system.checkpoint.sha256,
+        "step": made.step,
+        "seed": made.seed,
+        "recipe": made.recipe,
+        "commit": made.commit,
+    }
+
+
+def _interval(estimate: Estimate | None) -> list[float] | None:
+    return [estimate.low, estimate.high] if estimate and estimate.interval else None
+
+
+def _control(control: ControlResult) -> Record:
+    return {
+        "name": control.name,
+        "estimates": list(control.values),
+        "reached": control.reached,
+        "p_value": control.p_value,
+        "clear": control.clear,
+    }
+
+
+def _finite(e_value: float | None) -> float | None:
+    """JSON has no infinity: an overflowing e-value is written as the greatest number there is."""
+    return None if e_value is None else min(e_value, math.nextafter(math.inf, 0))
