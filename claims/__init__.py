@@ -1,0 +1,1 @@
+"""The claims: one folder a system, one file a mechanism."""

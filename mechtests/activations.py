@@ -48,7 +48,9 @@ class Edit:
         """Tells this edit from every other: two edits with one key do the same."""
         digest = hashlib.sha256(f"{self.site}\0{self.operation}".encode())
         for axis, chosen in self.where:
-            digest.update(f"\0{axis}\0{chosen.dtype}\0{tuple(chosen.shape)}\0".encode() + chosen.cpu().numpy().tobytes())
+            digest.update(
+                f"\0{axis}\0{chosen.dtype}\0{tuple(chosen.shape)}\0".encode() + chosen.cpu().numpy().tobytes()
+            )
         if self.value is not None:
             value = self.value.detach().cpu().contiguous()
             digest.update(f"\0{value.dtype}\0{tuple(value.shape)}\0".encode() + value.numpy().tobytes())
@@ -62,12 +64,14 @@ def zero(site: str, **where: Any) -> Edit:
 
 def scale(site: str, factor: float, **where: Any) -> Edit:
     """Multiply the part of a site that ``where`` selects by ``factor``."""
-    return Edit(site, f"scale {factor:g}", lambda activation: activation * factor, _where(where), torch.tensor(float(factor)))
+    return Edit(
+        site, f"scale {factor:g}", lambda activation: activation * factor, _where(where), torch.tensor(float(factor))
+    )
 
 
 def replace(site: str, value: Tensor, label: str, **where: Any) -> Edit:
     """Put ``value``, called ``label`` in the report, in the place of a site's activation; it must broadcast to it."""
-    return Edit(site, f"replace with {label}", lambda activation: value.expand_as(activation), _where(where), value)
+    return Edit(site, f"replace with {label}", value.expand_as, _where(where), value)
 
 
 def run(
@@ -127,7 +131,9 @@ def _applied(edit: Edit, axes: Axes) -> Callable[[Tensor], Tensor]:
     names = axes.get(edit.site, "").split()
     for axis, _ in edit.where:
         if axis not in names:
-            raise SiteError(f"edit '{edit}': site {edit.site} has no axis {axis!r}. Its axes: {', '.join(names) or 'not named'}.")
+            raise SiteError(
+                f"edit '{edit}': site {edit.site} has no axis {axis!r}. Its axes: {', '.join(names) or 'not named'}."
+            )
 
     def change(activation: Tensor) -> Tensor:
         mask = torch.ones((), dtype=torch.bool, device=activation.device)

@@ -64,7 +64,9 @@ class Baseline:
         """Write the record, whole or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(f".{os.getpid()}.tmp")
-        unfinished.write_text(json.dumps({"schema": SCHEMA, "verdicts": self.verdicts}, indent=1, sort_keys=True) + "\n")
+        unfinished.write_text(
+            json.dumps({"schema": SCHEMA, "verdicts": self.verdicts}, indent=1, sort_keys=True) + "\n"
+        )
         unfinished.replace(self.path)
 
 

@@ -81,7 +81,9 @@ def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
         CheckpointError: the file is missing, truncated, a pickle, without provenance, or holds NaN or infinite weights.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint. Give the path of a .safetensors file, or train one with training/.")
+        raise CheckpointError(
+            f"{path}: no such checkpoint. Give the path of a .safetensors file, or train one with training/."
+        )
     content = path.read_bytes()
     if content.startswith(_PICKLE_STARTS):
         raise CheckpointError(

@@ -68,9 +68,13 @@ class Expectation:
     def __post_init__(self) -> None:
         name = type(self).__name__
         if all(end is None for end in (self.at_least, self.at_most, self.above, self.below)):
-            raise ClaimError(f"{name}() has no region, so nothing could refute it. Give an end, as in {name}(at_least=0.9).")
+            raise ClaimError(
+                f"{name}() has no region, so nothing could refute it. Give an end, as in {name}(at_least=0.9)."
+            )
         if None not in (self.at_least, self.above) or None not in (self.at_most, self.below):
-            raise ClaimError(f"{name}{self.ends()} gives one end of the region twice. Keep the open or the closed form.")
+            raise ClaimError(
+                f"{name}{self.ends()} gives one end of the region twice. Keep the open or the closed form."
+            )
         if not self.lower < self.upper and self.at_least != self.at_most:
             raise ClaimError(f"{name}{self.ends()}: the region is empty, its lower end is not below its upper end.")
         if self.alpha is not None and not 0 < self.alpha < 1:
@@ -176,7 +180,9 @@ class Permutation(Expectation):
 
     def __post_init__(self) -> None:
         if not 0 < self.p_at_most < 1:
-            raise ClaimError(f"Permutation(p_at_most={self.p_at_most}): expected a p-value between 0 and 1, such as 0.001.")
+            raise ClaimError(
+                f"Permutation(p_at_most={self.p_at_most}): expected a p-value between 0 and 1, such as 0.001."
+            )
         object.__setattr__(self, "at_most", self.p_at_most)
         super().__post_init__()
 
@@ -262,14 +268,18 @@ class Claim:
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
-            raise ClaimError(f"claim id {self.id!r}: expected system/mechanism/claim in lower case, digits and hyphens.")
+            raise ClaimError(
+                f"claim id {self.id!r}: expected system/mechanism/claim in lower case, digits and hyphens."
+            )
         if not isinstance(self.expect, Expectation):
             raise ClaimError(
                 f"claim {self.id}: expect={self.expect!r} is no decision region, so nothing could refute the claim. "
                 "Expected one of Rate, Mean, Difference, Exact, Rank, Permutation, Monotone, as in Rate(at_least=0.9)."
             )
         if self.evidence_kind not in _EVIDENCE_KINDS:
-            raise ClaimError(f"claim {self.id}: kind={self.evidence_kind!r}. Expected one of {', '.join(_EVIDENCE_KINDS)}.")
+            raise ClaimError(
+                f"claim {self.id}: kind={self.evidence_kind!r}. Expected one of {', '.join(_EVIDENCE_KINDS)}."
+            )
         for control in self.controls:
             if not isinstance(control, Control):
                 raise ClaimError(

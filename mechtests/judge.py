@@ -1,14 +1,15 @@
 """Judging one claim on one model: run its body on the model, then on its controls, and make the verdict."""
 
 import hashlib
+import itertools
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from mechtests.claim import Claim, Control
+from mechtests.claim import Claim, ClaimError, Control
 from mechtests.controls import system_argument
 from mechtests.systems.base import System
 from mechtests.verdict import ControlResult, Curve, Estimate, Evidence, Verdict, control_result, decide, in_region
@@ -61,6 +62,28 @@ class Judgement:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """One claim test with its arguments: what runs on the model, and with arguments replaced on each control."""
+
+    claim: Claim
+    body: Body
+    arguments: Mapping[str, Any]
+    params: Mapping[str, str]
+
+    @property
+    def system(self) -> System | None:
+        found = system_argument(self.arguments)
+        return found and found[1]
+
+    def key(self, model: str | None) -> tuple[object, ...]:
+        return self.claim.id, tuple(self.params.items()), model
+
+    def observe(self, evidence: Evidence, changed: Mapping[str, Any] | None = None) -> Estimate | None:
+        self.body(**{**self.arguments, **(changed or {})}, evidence=evidence)
+        return evidence.estimate()
+
+
 @dataclass
 class Judge:
     """Judges claims, each claim on each model once.
@@ -76,9 +99,11 @@ class Judge:
     settings: Settings
     progress: Callable[[str], None] | None = None
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
-    _control_estimates: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
+    _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
 
-    def judge(self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Collection[str] = ()) -> Judgement:
+    def judge(
+        self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Collection[str] = ()
+    ) -> Judgement:
         """The judgement of ``claim``, whose test is ``body``.
 
         Args:
@@ -90,78 +115,67 @@ class Judge:
         Raises:
             ClaimError: the body records nothing, two values, or values that its expectation does not take.
         """
-        found = system_argument(arguments)
-        system = found[1] if found else None
-        params = {name: _text(arguments[name]) for name in sorted(parameters)}
-        key = (claim.id, tuple(params.items()), system.identity if system else None)
-        if key not in self._judged or system is None:
-            self._judged[key] = self._measure(claim, body, arguments, params, system)
+        trial = _Trial(claim, body, arguments, {name: _text(arguments[name]) for name in sorted(parameters)})
+        if trial.system is None:  # a claim about several checkpoints: which ones, only its own fixtures know
+            return self._measure(trial)
+        key = trial.key(trial.system.identity)
+        if key not in self._judged:
+            self._judged[key] = self._measure(trial)
         return self._judged[key]
 
-    def _measure(
-        self, claim: Claim, body: Body, arguments: Mapping[str, Any], params: Mapping[str, str], system: System | None
-    ) -> Judgement:
+    def _measure(self, trial: _Trial) -> Judgement:
         began = time.perf_counter()
-        evidence = self._evidence(claim, params, self.settings.budget, None)
-        body(**arguments, evidence=evidence)
-        estimate = evidence.estimate()
+        claim = trial.claim
+        evidence = self._evidence(trial, self.settings.budget, None)
+        estimate = trial.observe(evidence)
         controls: tuple[ControlResult, ...] = ()
         # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
         if estimate is not None and in_region(claim.expect, estimate):
-            results = (self._control(control, claim, body, arguments, params, estimate) for control in claim.controls)
-            controls = tuple(result for result in results if result is not None)
+            controls = tuple(self._control(control, trial, estimate) for control in claim.controls)
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        seconds = time.perf_counter() - began
-        return Judgement(claim, params, system, verdict, estimate, controls, tuple(evidence.curves), reason, seconds)
+        seconds, curves = time.perf_counter() - began, tuple(evidence.curves)
+        return Judgement(claim, trial.params, trial.system, verdict, estimate, controls, curves, reason, seconds)
 
-    def _control(
-        self,
-        control: Control,
-        claim: Claim,
-        body: Body,
-        arguments: Mapping[str, Any],
-        params: Mapping[str, str],
-        model: Estimate,
-    ) -> ControlResult | None:
-        found = system_argument(arguments)
-        # An exact estimate does not depend on when the model's own sampling stopped, so one architecture's twins serve all.
-        key = (claim.id, tuple(params.items()), control.name, found and found[1].architecture)
-        shared = control.by_architecture and model.interval is None
-        if shared and key in self._control_estimates:
-            return control_result(control.name, claim.expect, model, self._control_estimates[key], control.draws is not None)
-
-        def apart(draw: Estimate) -> bool:
-            return not control_result(control.name, claim.expect, model, [draw], redrawn=False).reached
-
-        draws: list[Estimate | None] = []
-        while control.draws is None or len(draws) < control.draws:
-            changed = control.replacement(arguments, len(draws))
-            if changed is None:
-                break
-            if self.progress:
-                self.progress(f"{claim.id} · control {control.name}, draw {len(draws) + 1}")
-            evidence = self._evidence(claim, params, CONTROL_UNITS * model.units, apart)
-            body(**{**arguments, **changed}, evidence=evidence)
-            draws.append(evidence.estimate())
+    def _control(self, control: Control, trial: _Trial, model: Estimate) -> ControlResult:
+        # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture
+        # serve every checkpoint of it.
+        shared = control.by_architecture and model.interval is None and trial.system is not None
+        key = (*trial.key(trial.system.architecture), control.name) if shared and trial.system else None
+        draws = self._shared_draws.get(key) if key else None
+        if draws is None:
+            draws = list(self._draws(control, trial, model))
+            if key:
+                self._shared_draws[key] = draws
         if not draws:
-            return None
-        if shared:
-            self._control_estimates[key] = draws
-        return control_result(control.name, claim.expect, model, draws, control.draws is not None)
+            raise ClaimError(
+                f"claim {trial.claim.id}: there is nothing to draw for the control “{control.name}” here. "
+                "It needs a system among the test's arguments, and alternatives to what it replaces."
+            )
+        return control_result(control.name, trial.claim.expect, model, draws, redrawn=control.draws is not None)
 
-    def _evidence(
-        self, claim: Claim, params: Mapping[str, str], budget: int, enough: Callable[[Estimate], bool] | None
-    ) -> Evidence:
+    def _draws(self, control: Control, trial: _Trial, model: Estimate) -> Iterator[Estimate | None]:
+        def apart(draw: Estimate) -> bool:
+            return not control_result(control.name, trial.claim.expect, model, [draw], redrawn=False).reached
+
+        for draw in itertools.count() if control.draws is None else range(control.draws):
+            changed = control.replacement(trial.arguments, draw)
+            if changed is None:
+                return
+            if self.progress:
+                self.progress(f"{trial.claim.id} · control {control.name}, draw {draw + 1}")
+            yield trial.observe(self._evidence(trial, CONTROL_UNITS * model.units, apart), changed)
+
+    def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
         # The same inputs for the model and its controls: what differs is what is judged, never the draw.
-        digest = hashlib.sha256(f"{self.settings.seed}\0{claim.id}\0{list(params.items())}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        stated = f"{self.settings.seed}\0{trial.claim.id}\0{list(trial.params.items())}"
+        seed = int.from_bytes(hashlib.sha256(stated.encode()).digest()[:7], "big")
 
         def tell(estimate: Estimate) -> None:
-            assert self.progress is not None
-            self.progress(f"{claim.id} · {estimate.units} units · [{estimate.low:.3f}, {estimate.high:.3f}]")
+            if self.progress:
+                self.progress(f"{trial.claim.id} · {estimate.units} units · [{estimate.low:.3f}, {estimate.high:.3f}]")
 
-        alpha = claim.expect.alpha or self.settings.alpha
-        return Evidence(claim.expect, alpha, budget, generator, enough, tell if self.progress else None)
+        alpha = trial.claim.expect.alpha or self.settings.alpha
+        return Evidence(trial.claim.expect, alpha, budget, torch.Generator().manual_seed(seed), enough, tell)
 
 
 def _text(value: object) -> str:

@@ -37,10 +37,10 @@ _SOURCES: dict[str, SystemSource] = {}
 
 
 def system_fixture(name: str, load: Loader, default: str | Path, obtain: str) -> Any:
-    """A pytest fixture that gives each of a system's checkpoints in turn: ``subtraction = system_fixture("subtraction", …)``.
+    """A pytest fixture of the system ``name`` that gives each of its checkpoints in turn.
 
-    Arguments are those of :class:`SystemSource`. The fixture is parametrized over ``--checkpoint NAME=PATH`` where the
-    user gave some, else over the files that match ``default``.
+    Arguments are those of :class:`SystemSource`. The checkpoints are those of ``--checkpoint NAME=PATH`` where the user
+    gave some, else the files that match ``default``.
     """
     _SOURCES[name] = SystemSource(name, load, str(default), obtain)
 
@@ -64,7 +64,9 @@ class Models:
         for pair in named:
             system, equals, path = pair.partition("=")
             if not equals or not path:
-                raise CheckpointError(f"--checkpoint {pair}: expected SYSTEM=PATH, as in subtraction=run/step-1000.safetensors.")
+                raise CheckpointError(
+                    f"--checkpoint {pair}: expected SYSTEM=PATH, as in subtraction=run/step-1000.safetensors."
+                )
             self._named.setdefault(system, []).append(path)
         self._loaded: dict[tuple[str, Path | None], System | CheckpointError] = {}
 
@@ -145,5 +147,7 @@ def device_named(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {name}: not usable here ({str(error).splitlines()[0]}). Try auto or cpu.") from error
+        raise ValueError(
+            f"--device {name}: not usable here ({str(error).splitlines()[0]}). Try auto or cpu."
+        ) from error
     return device

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,22 +34,44 @@ BEGAN = pytest.StashKey[datetime]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mechtests", "mechanistic claims")
-    group.addoption("--checkpoint", action="append", default=[], metavar="SYSTEM=PATH", help="judge these weights; repeatable, globs allowed")
+    group.addoption(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="SYSTEM=PATH",
+        help="judge these weights; repeatable, globs allowed",
+    )
     group.addoption("--device", default="auto", help="where models run: auto (the default), cpu, cuda, cuda:1")
-    group.addoption("--claims-alpha", type=float, default=Settings.alpha, help="error rate of a claim (default %(default)s)")
-    group.addoption("--claims-budget", type=int, default=Settings.budget, help="most units sampled for a claim (default %(default)s)")
-    group.addoption("--claims-seed", type=int, default=Settings.seed, help="decides every random draw (default %(default)s)")
+    group.addoption(
+        "--claims-alpha", type=float, default=Settings.alpha, help="error rate of a claim (default %(default)s)"
+    )
+    group.addoption(
+        "--claims-budget",
+        type=int,
+        default=Settings.budget,
+        help="most units sampled for a claim (default %(default)s)",
+    )
+    group.addoption(
+        "--claims-seed", type=int, default=Settings.seed, help="decides every random draw (default %(default)s)"
+    )
     group.addoption("--strict-claims", action="store_true", help="an inconclusive claim fails")
     group.addoption("--claims-baseline", metavar="FILE", help="recorded verdicts to compare with")
     group.addoption("--update-claims-baseline", action="store_true", help="record this run's verdicts in the baseline")
-    group.addoption("--claims-results", metavar="FILE", default="reports/latest/results.json", help="where results go (default %(default)s)")
+    group.addoption(
+        "--claims-results",
+        metavar="FILE",
+        default="reports/latest/results.json",
+        help="where results go (default %(default)s)",
+    )
     parser.addini("claims_baseline", "recorded verdicts to compare with, where --claims-baseline is not given")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     settings = Settings(config.option.claims_alpha, config.option.claims_budget, config.option.claims_seed)
     if not 0 < settings.alpha < 1:
-        raise pytest.UsageError(f"--claims-alpha {settings.alpha:g}: expected an error rate between 0 and 1, such as 0.001.")
+        raise pytest.UsageError(
+            f"--claims-alpha {settings.alpha:g}: expected an error rate between 0 and 1, such as 0.001."
+        )
     if settings.budget < 1:
         raise pytest.UsageError(f"--claims-budget {settings.budget}: expected at least 1 unit.")
     file = config.option.claims_baseline or config.getini("claims_baseline")
@@ -83,7 +105,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def evidence(request: pytest.FixtureRequest) -> None:
     """Where a claim test records what it observes: a :class:`mechtests.verdict.Evidence`."""
     if claim_of(request.function) is None:
-        raise ClaimError(f"{request.node.name} takes evidence and states no claim. Decorate it with @mechtests.claim(…).")
+        raise ClaimError(
+            f"{request.node.name} takes evidence and states no claim. Decorate it with @mechtests.claim(…)."
+        )
     # The judge gives the body its own record for the model and for every control.
 
 
@@ -114,7 +138,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and (claim := claim_of(item.function)):
             first = tests.setdefault(claim.id, item.function)
             if first is not item.function:
-                raise pytest.UsageError(f"{item.nodeid}: the claim id {claim.id} is taken by {first}. Give each claim an id of its own.")
+                raise pytest.UsageError(
+                    f"{item.nodeid}: the claim id {claim.id} is taken by {first}. Give each claim an id of its own."
+                )
             _check_signature(item, claim)
 
 
@@ -171,7 +197,8 @@ def _explained(record: Mapping[str, Any]) -> str:
     lines = [f"{record['verdict'].upper()} {record['id']}: {record['statement']}"]
     if record["estimate"] is not None:
         interval = "" if record["interval"] is None else " in [{:.4g}, {:.4g}]".format(*record["interval"])
-        lines.append(f"observed {record['estimate']:.4g}{interval} over {record['units']} units; region {record['expect']['region']}")
+        observed = f"observed {record['estimate']:.4g}{interval} over {record['units']} units"
+        lines.append(f"{observed}; region {record['expect']['region']}")
     if record["reason"]:
         lines.append(record["reason"])
     lines.append(f"again: {record['rerun']}")
@@ -179,7 +206,7 @@ def _explained(record: Mapping[str, Any]) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:  # noqa: ARG001
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:  # noqa: ARG001
     report: Any = yield
     if isinstance(item, pytest.Function) and (claim := claim_of(item.function)):
         if RECORD in item.stash and report.when == "call":
@@ -270,7 +297,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     recorded = ((record, baseline.recorded(record)) for record in records if record["verdict"] != "untested")
     better = sum(old is not None and is_worse(old, record["verdict"]) for record, old in recorded)
     if better:
-        terminalreporter.write_line(f"{better} verdicts are better than recorded: run again with --update-claims-baseline")
+        terminalreporter.write_line(
+            f"{better} verdicts are better than recorded: run again with --update-claims-baseline"
+        )
 
 
 def _run(config: pytest.Config) -> dict[str, Any]:
@@ -283,7 +312,10 @@ def _run(config: pytest.Config) -> dict[str, Any]:
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 2),
         "commit": commit or None,
         "device": str(config.stash[MODELS].device),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("mechtests", "torch", "numpy", "pytest")}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("mechtests", "torch", "numpy", "pytest")},
+        },
         "seed": settings.seed,
         "alpha": settings.alpha,
         "budget": settings.budget,
@@ -295,7 +327,7 @@ def _is_worker(config: pytest.Config) -> bool:
 
 
 def _progress_line(config: pytest.Config) -> Any:
-    """Writes what is being sampled over one line of the terminal, a few times a second; ``None`` where none is watched."""
+    """Writes what is being sampled over one line of the terminal; ``None`` where nobody watches."""
     if _is_worker(config) or not sys.stderr.isatty():
         return None
     last = 0.0
@@ -309,4 +341,3 @@ def _progress_line(config: pytest.Config) -> Any:
                 print(f"\r\033[K{text[:100]}\r", end="", file=sys.stderr, flush=True)
 
     return show
-

@@ -21,17 +21,18 @@ from mechtests.inference import (
     rate_interval,
 )
 
-Batch = TypeVar("Batch", covariant=True)
+Batch = TypeVar("Batch")
+Batch_co = TypeVar("Batch_co", covariant=True)
 
 PERMUTATION_DRAWS = 9_999
 CONTROL_P = 0.05
 """A claim stands clear of a redrawn control at this rank p-value or below (design note ``docs/design/verdicts.md``)."""
 
 
-class Samples(Protocol[Batch]):
+class Samples(Protocol[Batch_co]):
     """Anything that draws independent inputs: every family does."""
 
-    def sample(self, n: int, generator: torch.Generator) -> Batch: ...
+    def sample(self, n: int, generator: torch.Generator) -> Batch_co: ...
 
 
 class Verdict(Enum):
@@ -200,10 +201,12 @@ class Evidence:
         self._record(Estimate(observed, None, matrix.numel(), e_from_p(p), p))
 
     def curve(self, label: str, x: Iterable[float], y: Iterable[float | Tensor]) -> None:
-        """Record a response ``y`` along ``x``; with :class:`Monotone` it is the evidence, else a figure of the report."""
+        """Record a response ``y`` along ``x``: the evidence of a :class:`Monotone` claim, else a figure of the report."""
         points = Curve(label, tuple(map(float, x)), tuple(self._checked([float(value) for value in y]).tolist()))
         if len(points.x) != len(points.y) or len(points.x) < 2:
-            raise ClaimError(f"evidence.curve: expected two or more points, found {len(points.x)} x and {len(points.y)} y.")
+            raise ClaimError(
+                f"evidence.curve: expected two or more points, found {len(points.x)} x and {len(points.y)} y."
+            )
         self.curves.append(points)
         if isinstance(self.expect, Monotone):
             steps = np.diff(points.y)
@@ -250,7 +253,9 @@ class Evidence:
 
     def _record(self, estimate: Estimate) -> None:
         if self._whole is not None:
-            raise ClaimError("the claim's body recorded two values. A claim has one; make the second a claim of its own.")
+            raise ClaimError(
+                "the claim's body recorded two values. A claim has one; make the second a claim of its own."
+            )
         self._whole = estimate
 
     def _must_expect(self, *kinds: type[Expectation]) -> None:
@@ -305,7 +310,10 @@ def decide(
         return Verdict.REFUTED, None
     for control in controls:
         if not control.clear:
-            return Verdict.VACUOUS, f"{control.reached} of {len(control.values)} draws of the control “{control.name}” do as much"
+            return (
+                Verdict.VACUOUS,
+                f"{control.reached} of {len(control.values)} draws of the control “{control.name}” do as much",
+            )
     return Verdict.SUPPORTED, None
 
 
@@ -326,5 +334,3 @@ def _reaches(draw: Estimate, model: Estimate, expect: Expectation) -> bool:
     nearest = 0.0 if draw.low <= centre <= draw.high else min(abs(draw.low - centre), abs(draw.high - centre))
     farthest = max(abs(model.low - centre), abs(model.high - centre))
     return nearest <= farthest
-
-

@@ -18,7 +18,14 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 
 from mechtests.checkpoints import Provenance, save
-from mechtests.systems.subtraction_transformer import EQUALS, MINUS, PLUS, POSITIONS, SubtractionConfig, SubtractionTransformer
+from mechtests.systems.subtraction_transformer import (
+    EQUALS,
+    MINUS,
+    PLUS,
+    POSITIONS,
+    SubtractionConfig,
+    SubtractionTransformer,
+)
 
 HERE = Path(__file__).parent
 CHECKPOINTS = HERE.parent / "fixtures" / "checkpoints" / "subtraction"

@@ -1,0 +1,1 @@
+"""Claims about the transformer that predicts the sign of ``a - b``."""

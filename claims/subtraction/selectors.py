@@ -23,19 +23,20 @@ def sign_relevant(subtraction: Subtraction) -> Bool[Tensor, " neuron"]:
     The post counts a neuron when its slope makes the pre-activation vary by more than a bound, and the bound is lost.
     This one has no free constant and does not change when the layer is scaled.
     """
-    planes = operand_fit(subtraction).predict(PROBLEMS.grid)
-    return planes.std(0) > subtraction.preactivations(PROBLEMS).std(0).median()
+    fit = operand_fit(subtraction)
+    return fit.r2.sqrt() * fit.spread > fit.spread.median()
 
 
 def as_many_others(subtraction: Subtraction) -> Bool[Tensor, " neuron"]:
     """As many of the other neurons as there are sign-relevant ones, those that vary most; all where they are fewer."""
     relevant = sign_relevant(subtraction)
-    spread = subtraction.preactivations(PROBLEMS).std(0).masked_fill(relevant, -1)
+    spread = operand_fit(subtraction).spread.masked_fill(relevant, -1)
     chosen = spread.topk(min(int(relevant.sum()), int((~relevant).sum()))).indices
     return torch.zeros_like(relevant).index_fill(0, chosen, True)
 
 
 def periodic(subtraction: Subtraction) -> Bool[Tensor, " neuron"]:
     """Neurons with a linear R² below 0.05 and more than half of their variance in a few waves over the operands."""
-    grid: Float[Tensor, "neuron a b"] = subtraction.preactivations(PROBLEMS).T.unflatten(1, (100, 100))
-    return (operand_fit(subtraction).r2 < 0.05) & (top_power_share(grid, WAVES) > 0.5)
+    chosen = operand_fit(subtraction).r2 < 0.05
+    grid: Float[Tensor, "neuron a b"] = subtraction.preactivations(PROBLEMS)[:, chosen].T.unflatten(1, (100, 100))
+    return chosen.masked_scatter(chosen, top_power_share(grid, WAVES) > 0.5)

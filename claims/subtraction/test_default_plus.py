@@ -24,9 +24,10 @@ def test_plus_when_operands_erased(subtraction, evidence):
 
 @claim(
     "subtraction/default-plus/erased-accuracy-is-the-plus-share",
-    "With the operands erased, the sign is right exactly as often as '+' is the right sign, to within a point.",
+    "With the operands erased, the sign is right exactly as often as '+' is the right sign, to within half a point.",
     source=BIASES,
-    expect=Rate(at_least=PLUS_SHARE - 0.01, at_most=PLUS_SHARE + 0.01),
+    # Half a point, because a model that always says '-' is right a whole point less often.
+    expect=Rate(at_least=PLUS_SHARE - 0.005, at_most=PLUS_SHARE + 0.005),
     kind="causal",
     controls=[untrained],
     published=0.505,

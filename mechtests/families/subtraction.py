@@ -26,6 +26,9 @@ class Problems:
     def __len__(self) -> int:
         return len(self.a)
 
+    def __getitem__(self, index: Int[Tensor, " chosen"]) -> "Problems":
+        return Problems(self.a[index], self.b[index], f"{self.key}[{index.tolist()}]")
+
     @property
     def is_plus(self) -> Bool[Tensor, " problem"]:
         """Whether the sign of the result is ``+``; zero counts as ``+``."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import betaln, xlog1py, xlogy  # type: ignore[import-untyped]
+from scipy.special import betaln, xlog1py, xlogy
 
 PRIOR = 0.5
 """Both parameters of the beta mixture over rates: Jeffreys' prior. It needs no guess at the rate. Near 0 and 1, where

@@ -33,9 +33,6 @@ def periodicity_p_values(
     def greatest(values: Tensor) -> Tensor:
         return torch.fft.rfft(values)[..., SLOWEST:].abs().square().amax(-1)
 
-    observed = greatest(series)
-    as_great = torch.zeros_like(observed)
-    for _ in range(draws):
-        order = torch.randperm(series.shape[1], generator=generator).to(series.device)
-        as_great += greatest(series[:, order]) >= observed
-    return (1 + as_great) / (1 + draws)
+    orders = torch.stack([torch.randperm(series.shape[1], generator=generator) for _ in range(draws)])
+    null: Float[Tensor, "target draw"] = greatest(series[:, orders.to(series.device)])
+    return (1 + (null >= greatest(series).unsqueeze(1)).sum(1)) / (1 + draws)

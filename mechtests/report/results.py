@@ -116,7 +116,14 @@ def _checkpoint(system: System | None) -> Record | None:
     if system is None:
         return None
     if system.checkpoint is None:
-        return {"name": system.name, "sha256": system.identity, "step": None, "seed": None, "recipe": None, "commit": None}
+        return {
+            "name": system.name,
+            "sha256": system.identity,
+            "step": None,
+            "seed": None,
+            "recipe": None,
+            "commit": None,
+        }
     made = system.checkpoint.provenance
     return {
         "name": system.checkpoint.name,

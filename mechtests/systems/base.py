@@ -85,8 +85,8 @@ class System:
                 reset: Callable[[], None] | None = getattr(layer, "reset_parameters", None)
                 if reset is None:
                     raise NotImplementedError(
-                        f"{type(self).__name__} cannot make an untrained twin: {path or type(layer).__name__} has weights "
-                        "and no reset_parameters. Override fresh_module in your System to return a module with new weights."
+                        f"{type(self).__name__} cannot make an untrained twin: {path or type(layer).__name__} has "
+                        "weights and no reset_parameters. Override fresh_module to return a module with new weights."
                     )
                 reset()
         return module
@@ -124,7 +124,9 @@ class System:
         found = {site: kept for site in sites if (kept := self.cache.get(keys[site])) is not None}
         missing = [site for site in sites if site not in found]
         if missing:
-            computed = run(self.module, lambda: self.module(inputs.to(self.device), **arguments), missing, edits, self.axes)
+            computed = run(
+                self.module, lambda: self.module(inputs.to(self.device), **arguments), missing, edits, self.axes
+            )
             for site, activation in computed.items():
                 self.cache.put(keys[site], activation)
             found |= computed

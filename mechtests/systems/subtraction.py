@@ -17,18 +17,20 @@ from mechtests.systems.base import Head, System
 from mechtests.systems.subtraction_transformer import (
     EQUALS,
     MINUS,
+    MLP,
     PLUS,
     POSITIONS,
     Attention,
     Block,
-    MLP,
     SubtractionConfig,
     SubtractionTransformer,
 )
 
+_OFTEN_ASKED = ("blocks.0.attn.pattern", "blocks.0.resid_mid", "blocks.0.mlp.pre", "logits")
+
 
 class Subtraction(System):
-    """The subtraction transformer on problems ``a - b =``; activations are those at ``=``, where the sign is predicted."""
+    """The subtraction transformer on problems ``a - b =``, read at ``=``, where it predicts the sign."""
 
     module: SubtractionTransformer
     axes: ClassVar[Axes] = {
@@ -92,7 +94,9 @@ class Subtraction(System):
             [problems.a, torch.full_like(problems.a, MINUS), problems.b, torch.full_like(problems.b, EQUALS)], 1
         )
         at = torch.tensor([POSITIONS["="]], device=self.device)
-        found = self.activations(tokens, f"{problems.key} at =", [site], edits, positions=at)[site]
+        # One pass of the model as it is serves most claims, so what they ask of it is taken together.
+        sites = {site} if edits else {site, *_OFTEN_ASKED}
+        found = self.activations(tokens, f"{problems.key} at =", sorted(sites), edits, positions=at)[site]
         return found.squeeze(self.axes[site].split().index("query"))
 
     def logits(self, problems: Problems, *edits: Edit) -> Float[Tensor, "problem vocab"]:
@@ -141,7 +145,7 @@ class Subtraction(System):
 
     @property
     def _block(self) -> Block:
-        return cast(Block, self.module.blocks[0])
+        return cast("Block", self.module.blocks[0])
 
 
 def sign_difference(logits: Float[Tensor, "problem vocab"]) -> Float[Tensor, " problem"]:

@@ -131,7 +131,9 @@ class SubtractionTransformer(nn.Module):
 
 
 def _per_head(
-    resid: Float[Tensor, "batch pos model"], weight: Float[Tensor, "head model d_head"], bias: Float[Tensor, "head d_head"]
+    resid: Float[Tensor, "batch pos model"],
+    weight: Float[Tensor, "head model d_head"],
+    bias: Float[Tensor, "head d_head"],
 ) -> Float[Tensor, "batch head pos d_head"]:
     # One product with the heads' matrices side by side is several times faster than one product a head.
     side_by_side = weight.transpose(0, 1).flatten(1)
