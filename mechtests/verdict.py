@@ -201,7 +201,7 @@ class Evidence:
         self._record(Estimate(observed, None, matrix.numel(), e_from_p(p), p))
 
     def curve(self, label: str, x: Iterable[float], y: Iterable[float | Tensor]) -> None:
-        """Record a response ``y`` along ``x``: the evidence of a :class:`Monotone` claim, else a figure of the report."""
+        """Record a response ``y`` along ``x``: a :class:`Monotone` claim's evidence, or a figure of the report."""
         points = Curve(label, tuple(map(float, x)), tuple(self._checked([float(value) for value in y]).tolist()))
         if len(points.x) != len(points.y) or len(points.x) < 2:
             raise ClaimError(

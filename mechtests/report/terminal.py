@@ -16,49 +16,64 @@ Record = dict[str, Any]
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "○", "untested": "-"}
 """A mark for each verdict, so that none is told by colour alone."""
 
+_COLUMNS = {"verdict": 18, "claim": 34, "estimate": 26, "published": 16, "controls": 22}
+"""The columns and their share of the width; one without content is left out."""
+
+MANY = 8
+"""A claim with more parameter sets than this is told in one row, unless every row is asked for."""
+
+_PLAIN = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+
 _STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "magenta", "untested": "dim"}
 
 
 def print_claims(records: Sequence[Record], file: TextIO, width: int, colour: bool, each: bool) -> None:
-    """Print the table of ``records``.
+    """Print a table of ``records`` for each mechanism, and the count of verdicts.
 
     Args:
         records: claims of a results file.
         file: where to.
         width: columns of the terminal.
         colour: whether ``file`` shows colours and lines.
-        each: a row for every checkpoint, not one for all.
+        each: a row for every checkpoint and parameter, not one for all.
     """
     console = Console(file=file, width=width, force_terminal=colour, no_color=not colour, highlight=False)
-    table = Table(box=box.SIMPLE_HEAD if colour else box.ASCII2, padding=(0, 1), pad_edge=False)
-    for title in ("verdict", "claim", "region"):
-        table.add_column(title, overflow="fold")
-    for title in ("estimate", "published", "units"):
-        table.add_column(title, justify="right", overflow="fold")
-    table.add_column("controls", overflow="fold")
-    ordered = sorted(records, key=lambda record: (_claim(record), _checkpoint(record)))
-    for _, group in groupby(ordered, key=lambda record: (_claim(record), _checkpoint(record) if each else "")):
-        table.add_row(*_row(list(group), each))
-    console.print(table)
+    sets: dict[str, set[str]] = {}
+    for record in records:
+        sets.setdefault(record["id"], set()).add(str(record["params"]))
+
+    def row(record: Record) -> tuple[str, str]:
+        if each:
+            return _claim(record), _checkpoint(record)
+        many = len(sets[record["id"]])
+        return (_claim(record) if many <= MANY else f"{_name(record)} [{many} parameter sets: -v shows each]"), ""
+
+    ordered = sorted(records, key=lambda record: (_mechanism(record), row(record)))
+    for mechanism, rows in groupby(ordered, key=_mechanism):
+        console.print(Text("\n" + " · ".join(mechanism), style="bold"))
+        cells = [_cells(list(group), *which) for which, group in groupby(rows, key=row)]
+        table = Table(box=box.SIMPLE_HEAD if colour else _PLAIN, padding=(0, 1), pad_edge=False, expand=True)
+        told = [title for title in _COLUMNS if any(cell[title] for cell in cells)]
+        for title in told:
+            table.add_column(title, ratio=_COLUMNS[title], min_width=len(title), overflow="fold")
+        for cell in cells:
+            table.add_row(*(cell[title] for title in told))
+        console.print(table)
     counts = Counter(record["verdict"] for record in records)
     words = [f"{counts[verdict]} {verdict}" for verdict in SYMBOLS if counts[verdict]]
-    console.print(f"{len(records)} verdicts: {', '.join(words)}", markup=False)
+    console.print(f"\n{len(records)} verdicts: {', '.join(words)}", markup=False)
 
 
-def _row(group: Sequence[Record], each: bool) -> tuple[Text, Text, Text, Text, Text, Text, Text]:
-    first = group[0]
-    claim = Text(_claim(first))
-    if each and first["checkpoint"]:
-        claim.append(f"\n{_checkpoint(first)}", style="dim")
-    return (
-        _verdicts(group),
-        claim,
-        Text(first["expect"]["region"]),
-        Text(_estimate(group)),
-        Text(_published(first["published"])),
-        Text(_units(group)),
-        _controls(group),
-    )
+def _cells(group: Sequence[Record], claim: str, checkpoint: str) -> dict[str, Text]:
+    named = Text(claim)
+    if checkpoint:
+        named.append(f"\n{checkpoint}", style="dim")
+    units = _units(group)
+    estimate = Text(_estimate(group))
+    estimate.append(f"\n{group[0]['expect']['region']}" + (f"; {units} units" if units else ""), style="dim")
+    published = Text(_published(group[0]["published"]))
+    cells = (_verdicts(group), named, estimate, published, _controls(group))
+    return dict(zip(_COLUMNS, cells, strict=True))
 
 
 def _verdicts(group: Sequence[Record]) -> Text:
@@ -84,7 +99,7 @@ def _estimate(group: Sequence[Record]) -> str:
 
 def _units(group: Sequence[Record]) -> str:
     units = sorted({record["units"] for record in group if record["units"]})
-    return "–" if not units else str(units[0]) if len(units) == 1 else f"{units[0]} … {units[-1]}"
+    return "" if not units else f"{units[0]:,}" if len(units) == 1 else f"{units[0]:,} … {units[-1]:,}"
 
 
 def _controls(group: Sequence[Record]) -> Text:
@@ -98,12 +113,21 @@ def _controls(group: Sequence[Record]) -> Text:
     for name, many in seen.items():
         told = "clear" if clear[name] == many else "not clear" if not clear[name] else f"clear {clear[name]}/{many}"
         text.append(("\n" if text else "") + f"{name}: {told}", style="" if clear[name] == many else _STYLES["vacuous"])
-    return text if text else Text("–")
+    return text
+
+
+def _mechanism(record: Record) -> tuple[str, str, str]:
+    return record["system"], record["mechanism"], record["story"]
+
+
+def _name(record: Record) -> str:
+    name: str = record["id"].rpartition("/")[2]
+    return name
 
 
 def _claim(record: Record) -> str:
     params = ", ".join(str(value) for value in record["params"].values())
-    return record["id"] + (f" [{params}]" if params else "")
+    return _name(record) + (f" [{params}]" if params else "")
 
 
 def _checkpoint(record: Record) -> str:
@@ -111,7 +135,7 @@ def _checkpoint(record: Record) -> str:
 
 
 def _published(value: float | str | None) -> str:
-    return "–" if value is None else value if isinstance(value, str) else _number(value)
+    return "" if value is None else value if isinstance(value, str) else _number(value)
 
 
 def _number(value: float) -> str:

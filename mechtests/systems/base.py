@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -109,26 +109,26 @@ class System:
         return self._twin(module, f"shuffled:{self.identity}:{seed}")
 
     def activations(
-        self, inputs: Tensor, key: str, sites: Sequence[str], edits: Sequence[Edit] = (), **arguments: Any
+        self, inputs: Tensor, sites: Collection[str], *edits: Edit, key: str | None = None, **arguments: Any
     ) -> dict[str, Tensor]:
         """Activations at ``sites`` for ``inputs``, from the cache or one forward pass.
 
         Args:
             inputs: what the module is called with.
-            key: tells these inputs, and the further arguments, from all others.
             sites: which activations.
             edits: changes made on the way.
+            key: tells these inputs, and the further arguments, from all others; without one nothing is cached.
             arguments: further arguments of the module's forward.
         """
-        keys = {site: (self.identity, key, site, tuple(edit.key for edit in edits)) for site in sites}
-        found = {site: kept for site in sites if (kept := self.cache.get(keys[site])) is not None}
-        missing = [site for site in sites if site not in found]
-        if missing:
-            computed = run(
-                self.module, lambda: self.module(inputs.to(self.device), **arguments), missing, edits, self.axes
-            )
+        made = tuple(edit.key for edit in edits)
+        kept = {site: key and self.cache.get((self.identity, key, site, made)) for site in sites}
+        found = {site: activation for site, activation in kept.items() if isinstance(activation, Tensor)}
+        if missing := [site for site in sites if site not in found]:
+            moved = inputs.to(self.device)
+            computed = run(self.module, lambda: self.module(moved, **arguments), missing, edits, self.axes)
             for site, activation in computed.items():
-                self.cache.put(keys[site], activation)
+                if key is not None:
+                    self.cache.put((self.identity, key, site, made), activation)
             found |= computed
         return found
 

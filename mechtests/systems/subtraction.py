@@ -96,7 +96,7 @@ class Subtraction(System):
         at = torch.tensor([POSITIONS["="]], device=self.device)
         # One pass of the model as it is serves most claims, so what they ask of it is taken together.
         sites = {site} if edits else {site, *_OFTEN_ASKED}
-        found = self.activations(tokens, f"{problems.key} at =", sorted(sites), edits, positions=at)[site]
+        found = self.activations(tokens, sorted(sites), *edits, key=f"{problems.key} at =", positions=at)[site]
         return found.squeeze(self.axes[site].split().index("query"))
 
     def logits(self, problems: Problems, *edits: Edit) -> Float[Tensor, "problem vocab"]:

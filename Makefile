@@ -1,0 +1,35 @@
+# Two commands do everything on a fresh machine: `make claims` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: claims test check bench figures clean
+
+claims: $(READY)
+	$(BIN)/pytest claims/
+
+test: $(READY)
+	$(BIN)/pytest tests/
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/pytest benchmarks/ --benchmark-columns=median,rounds
+
+figures: $(READY)
+	$(BIN)/python docs/figures/inference.py
+
+clean:
+	rm -rf $(VENV)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	# torch first and pinned: what depends on it must not choose another build.
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
