@@ -78,5 +78,5 @@ def is_worse(verdict: str, recorded: str) -> bool:
 def _place(record: Mapping[str, Any]) -> tuple[str, str]:
     params = ",".join(f"{name}={value}" for name, value in sorted(record["params"].items()))
     checkpoint = record["checkpoint"]
-    where = f"{checkpoint['name']}@{checkpoint['sha256'][:12]}" if checkpoint else "all"
+    where = f"{checkpoint['name']}@{checkpoint['sha256'][:12]}" if checkpoint else "none"
     return record["id"] + (f"[{params}]" if params else ""), where

@@ -99,10 +99,14 @@ class Models:
             found += [path for match in matches if (path := Path(match)) not in found]
         return found or [None]
 
+    def named(self, system: str) -> bool:
+        """Whether the user named checkpoints of ``system``."""
+        return system in self._named
+
     def all(self, system: str) -> list[System]:
-        """Every usable checkpoint of ``system`` that this run judges."""
+        """Every usable checkpoint of ``system`` that this run judges; none of a system that has no fixture."""
         systems = []
-        for path in self.paths(system):
+        for path in self.paths(system) if system in self.sources else ():
             try:
                 systems.append(self.load(system, path))
             except CheckpointError:

@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Generator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,14 @@ from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, ClaimError, claim_of
 from mechtests.judge import Judge, Settings
 from mechtests.models import MODELS, Models, device_named
-from mechtests.report import claim_record, print_claims, results_document, untested_record, write_results
+from mechtests.report import (
+    checkpoint_record,
+    claim_record,
+    print_claims,
+    results_document,
+    untested_record,
+    write_results,
+)
 
 JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
@@ -168,7 +176,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     config = pyfuncitem.config
     arguments = _arguments(pyfuncitem)
     judgement = config.stash[JUDGE].judge(claim, pyfuncitem.obj, arguments, _parameters(pyfuncitem))
-    record = claim_record(judgement, _story(pyfuncitem), _rerun(pyfuncitem))
+    checkpoint = checkpoint_record([judgement.system] if judgement.system else config.stash[MODELS].all(claim.system))
+    record = claim_record(judgement, checkpoint, _story(pyfuncitem), _rerun(pyfuncitem))
     pyfuncitem.stash[RECORD] = record
     for name in ("id", "verdict", "estimate"):
         pyfuncitem.user_properties.append((f"claim_{name}", record[name]))
@@ -215,7 +224,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             # The fixture could not load a checkpoint, or the claim's own code failed: no verdict, and the reason.
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext.splitlines()[-1]
             params = {name: str(item.callspec.params[name]) for name in _parameters(item)}
-            report.claim_record = untested_record(claim, params, None, _story(item), _rerun(item), reason)
+            report.claim_record = untested_record(claim, params, _story(item), _rerun(item), reason)
     return report
 
 
@@ -249,7 +258,7 @@ def _rerun(item: pytest.Function) -> str:
     words = [f"pytest '{item.nodeid}'", *(f"--checkpoint '{named}'" for named in option.checkpoint)]
     for name, default in vars(Settings()).items():
         given = getattr(option, f"claims_{name}")
-        words += [f"--claims-{name} {given:g}"] if given != default else []
+        words += [f"--claims-{name} {given}"] if given != default else []
     return " ".join(words)
 
 
@@ -337,7 +346,7 @@ def _progress_line(config: pytest.Config) -> Any:
         if time.monotonic() - last > 0.2:
             last = time.monotonic()
             capture = config.pluginmanager.getplugin("capturemanager")
-            with capture.global_and_fixture_disabled():
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
                 print(f"\r\033[K{text[:100]}\r", end="", file=sys.stderr, flush=True)
 
     return show

@@ -1,5 +1,6 @@
 """Results as plain data: the contract for every reader, described by ``results.schema.json``."""
 
+import hashlib
 import json
 import math
 import os
@@ -21,6 +22,8 @@ FDR = 0.05
 
 Record = dict[str, Any]
 
+_UNKNOWN = {"step": None, "seed": None, "recipe": None, "commit": None}
+
 
 def schema() -> Record:
     """The JSON Schema of a results file."""
@@ -28,17 +31,19 @@ def schema() -> Record:
     return loaded
 
 
-def claim_record(judgement: Judgement, story: str, rerun: str) -> Record:
+def claim_record(judgement: Judgement, checkpoint: Record | None, story: str, rerun: str) -> Record:
     """One claim of a results file.
 
     Args:
         judgement: the verdict and what it rests on.
+        checkpoint: what it was judged on, from :func:`checkpoint_record`.
         story: the mechanism's story, the first line of its test file.
         rerun: the command that judges this claim on this checkpoint again.
     """
     estimate = judgement.estimate
     return {
-        **_stated(judgement.claim, judgement.params, judgement.system, story, rerun),
+        **_stated(judgement.claim, judgement.params, story, rerun),
+        "checkpoint": checkpoint,
         "verdict": judgement.verdict.value,
         "estimate": estimate.value if estimate else None,
         "interval": _interval(estimate),
@@ -53,12 +58,11 @@ def claim_record(judgement: Judgement, story: str, rerun: str) -> Record:
     }
 
 
-def untested_record(
-    claim: Claim, params: Mapping[str, str], system: System | None, story: str, rerun: str, reason: str
-) -> Record:
+def untested_record(claim: Claim, params: Mapping[str, str], story: str, rerun: str, reason: str) -> Record:
     """One claim that could not be judged, and why."""
     return {
-        **_stated(claim, params, system, story, rerun),
+        **_stated(claim, params, story, rerun),
+        "checkpoint": None,
         "verdict": "untested",
         "estimate": None,
         "interval": None,
@@ -71,6 +75,23 @@ def untested_record(
         "seconds": 0.0,
         "reason": reason,
     }
+
+
+def checkpoint_record(systems: Sequence[System]) -> Record | None:
+    """What a claim was judged on: one checkpoint and its provenance, or several under the sha256 of theirs.
+
+    ``None`` where there is none: the claim's own test knows what it looked at.
+    """
+    if len(systems) != 1:
+        identities = "".join(sorted(system.identity for system in systems))
+        together = {"name": f"{len(systems)} checkpoints", "sha256": hashlib.sha256(identities.encode()).hexdigest()}
+        return {**together, **_UNKNOWN} if systems else None
+    (system,) = systems
+    if system.checkpoint is None:
+        return {"name": system.name, "sha256": system.identity, **_UNKNOWN}
+    made = system.checkpoint.provenance
+    known = {"step": made.step, "seed": made.seed, "recipe": made.recipe, "commit": made.commit}
+    return {"name": system.checkpoint.name, "sha256": system.checkpoint.sha256, **known}
 
 
 def results_document(run: Mapping[str, Any], records: Sequence[Record]) -> Record:
@@ -95,7 +116,7 @@ def write_results(path: Path, document: Mapping[str, Any]) -> None:
     unfinished.replace(path)
 
 
-def _stated(claim: Claim, params: Mapping[str, str], system: System | None, story: str, rerun: str) -> Record:
+def _stated(claim: Claim, params: Mapping[str, str], story: str, rerun: str) -> Record:
     return {
         "id": claim.id,
         "system": claim.system,
@@ -104,34 +125,10 @@ def _stated(claim: Claim, params: Mapping[str, str], system: System | None, stor
         "statement": claim.statement,
         "source": asdict(claim.source),
         "evidence_kind": claim.evidence_kind,
-        "checkpoint": _checkpoint(system),
         "params": dict(params),
         "expect": {"kind": claim.expect.kind, "region": str(claim.expect), **claim.expect.ends()},
         "published": claim.published,
         "rerun": rerun,
-    }
-
-
-def _checkpoint(system: System | None) -> Record | None:
-    if system is None:
-        return None
-    if system.checkpoint is None:
-        return {
-            "name": system.name,
-            "sha256": system.identity,
-            "step": None,
-            "seed": None,
-            "recipe": None,
-            "commit": None,
-        }
-    made = system.checkpoint.provenance
-    return {
-        "name": system.checkpoint.name,
-        "sha256": system.checkpoint.sha256,
-        "step": made.step,
-        "seed": made.seed,
-        "recipe": made.recipe,
-        "commit": made.commit,
     }
 
 
