@@ -115,7 +115,7 @@ class Judge:
         Raises:
             ClaimError: the body records nothing, two values, or values that its expectation does not take.
         """
-        trial = _Trial(claim, body, arguments, {name: _text(arguments[name]) for name in sorted(parameters)})
+        trial = _Trial(claim, body, arguments, {name: parameter_text(arguments[name]) for name in sorted(parameters)})
         if trial.system is None:  # a claim about several checkpoints: which ones, only its own fixtures know
             return self._measure(trial)
         key = trial.key(trial.system.identity)
@@ -178,6 +178,6 @@ class Judge:
         return Evidence(trial.claim.expect, alpha, budget, torch.Generator().manual_seed(seed), enough, tell)
 
 
-def _text(value: object) -> str:
+def parameter_text(value: object) -> str:
     """A parameter as the report shows it: a function by its name, all else as it prints."""
     return str(getattr(value, "__name__", value))

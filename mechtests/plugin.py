@@ -19,7 +19,7 @@ from mechtests.baseline import Baseline, BaselineError, is_worse
 from mechtests.cache import RunCache
 from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, ClaimError, claim_of
-from mechtests.judge import Judge, Settings
+from mechtests.judge import Judge, Settings, parameter_text
 from mechtests.models import MODELS, Models, device_named
 from mechtests.report import (
     checkpoint_record,
@@ -223,7 +223,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         elif report.when != "teardown" and not report.passed:
             # The fixture could not load a checkpoint, or the claim's own code failed: no verdict, and the reason.
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext.splitlines()[-1]
-            params = {name: str(item.callspec.params[name]) for name in _parameters(item)}
+            params = {name: parameter_text(item.callspec.params[name]) for name in _parameters(item)}
             report.claim_record = untested_record(claim, params, _story(item), _rerun(item), reason)
     return report
 
@@ -297,7 +297,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("claims")
     writer = terminalreporter._tw
-    print_claims(records, writer._file, writer.fullwidth, writer.hasmarkup, config.get_verbosity() > 0)
+    # A log has no width of its own; the table needs more than the 80 columns that pytest assumes for one.
+    width = writer.fullwidth if writer._file.isatty() else max(writer.fullwidth, 120)
+    print_claims(records, writer._file, width, writer.hasmarkup, config.get_verbosity() > 0)
     terminalreporter.write_line(f"results: {config.option.claims_results}")
     baseline = config.stash[BASELINE]
     if config.option.update_claims_baseline:

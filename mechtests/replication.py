@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from mechtests.claim import Claim, claim_of
-from mechtests.judge import Body, Judge, Judgement
+from mechtests.judge import Body, Judge, Judgement, parameter_text
 from mechtests.systems.base import System
 
 
@@ -30,8 +30,8 @@ class Finding:
         return judge.judge(self.claim, self.body, {self.claim.system: system, **self.params}, self.params)
 
     def __str__(self) -> str:
-        values = [str(getattr(value, "__name__", value)) for value in self.params.values()]
-        return "/".join(self.claim.id.split("/")[1:]) + (f"[{'-'.join(values)}]" if values else "")
+        values = map(parameter_text, self.params.values())
+        return "/".join(self.claim.id.split("/")[1:]) + (f"[{'-'.join(values)}]" if self.params else "")
 
 
 def findings(*modules: ModuleType) -> list[Finding]:

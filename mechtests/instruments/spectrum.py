@@ -13,6 +13,8 @@ def top_power_share(grid: Float[Tensor, "target a b"], components: int) -> Float
 
     A wave is one frequency of the two-dimensional discrete Fourier transform together with its complex conjugate.
     """
+    if not len(grid):
+        return grid.new_zeros(0)  # the FFT library refuses an empty batch
     power = torch.fft.fft2(grid - grid.mean((-2, -1), keepdim=True)).abs().square().flatten(1)
     total = power.sum(1)
     # A frequency and its conjugate carry the same power, so the strongest waves are the strongest pairs.
