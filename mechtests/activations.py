@@ -52,8 +52,8 @@ class Edit:
                 f"\0{axis}\0{chosen.dtype}\0{tuple(chosen.shape)}\0".encode() + chosen.cpu().numpy().tobytes()
             )
         if self.value is not None:
-            value = self.value.detach().cpu().contiguous()
-            digest.update(f"\0{value.dtype}\0{tuple(value.shape)}\0".encode() + value.numpy().tobytes())
+            shape = tuple(self.value.shape)
+            digest.update(f"\0{self.value.dtype}\0{shape}\0".encode() + raw_bytes(self.value))
         return digest.hexdigest()
 
 
@@ -65,13 +65,20 @@ def zero(site: str, **where: Any) -> Edit:
 def scale(site: str, factor: float, **where: Any) -> Edit:
     """Multiply the part of a site that ``where`` selects by ``factor``."""
     return Edit(
-        site, f"scale {factor:g}", lambda activation: activation * factor, _where(where), torch.tensor(float(factor))
+        site,
+        f"scale {factor:g}",
+        lambda activation: activation * factor,
+        _where(where),
+        torch.tensor(factor, dtype=torch.float64),
     )
 
 
 def replace(site: str, value: Tensor, label: str, **where: Any) -> Edit:
     """Put ``value``, called ``label`` in the report, in the place of a site's activation; it must broadcast to it."""
-    return Edit(site, f"replace with {label}", value.expand_as, _where(where), value)
+    # A copy, because the layers after the site may work in place; so are the activations that are captured.
+    return Edit(
+        site, f"replace with {label}", lambda activation: value.expand_as(activation).clone(), _where(where), value
+    )
 
 
 def run(
@@ -97,7 +104,7 @@ def run(
             for change in changes:
                 activation = change(activation)
             if site in sites:
-                found[site] = activation
+                found[site] = activation.clone()
             return activation
 
         return at_site
@@ -148,7 +155,17 @@ def _applied(edit: Edit, axes: Axes) -> Callable[[Tensor], Tensor]:
 
 
 def _where(where: Mapping[str, Any]) -> tuple[tuple[str, Tensor], ...]:
-    return tuple((axis, torch.as_tensor(chosen).reshape(-1)) for axis, chosen in sorted(where.items()))
+    return tuple((axis, _indices(chosen)) for axis, chosen in sorted(where.items()))
+
+
+def _indices(chosen: Any) -> Tensor:
+    found = torch.as_tensor(chosen).reshape(-1)
+    return found if len(found) else found.long()
+
+
+def raw_bytes(tensor: Tensor) -> bytes:
+    """The bytes of a tensor's values, of any precision, from wherever it is."""
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _selected(chosen: Tensor) -> str:

@@ -42,8 +42,11 @@ class Baseline:
             content = json.loads(path.read_text())
             if content["schema"] != SCHEMA:
                 raise ValueError(f"schema {content['schema']!r}")
-            return cls(path, {claim: dict(verdicts) for claim, verdicts in content["verdicts"].items()})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            recorded = {claim: dict(verdicts) for claim, verdicts in content["verdicts"].items()}
+            if unknown := {verdict for verdicts in recorded.values() for verdict in verdicts.values()} - {*_ORDER}:
+                raise ValueError(f"verdicts {unknown}")
+            return cls(path, recorded)
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise BaselineError(
                 f"{path}: not a record of verdicts ({error!r}). Expected the form {SCHEMA}: "
                 "delete it and write it anew with --update-claims-baseline."

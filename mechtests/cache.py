@@ -31,10 +31,10 @@ class RunCache:
 
     def put(self, key: Hashable, tensor: Tensor) -> None:
         """Keep ``tensor`` under ``key``, dropping the least recently used until it fits."""
-        if tensor.nbytes > self.budget:
-            return
         if (former := self._kept.pop(key, None)) is not None:
             self._bytes -= former.nbytes
+        if tensor.nbytes > self.budget:
+            return
         self._kept[key] = tensor
         self._bytes += tensor.nbytes
         while self._bytes > self.budget:

@@ -85,7 +85,8 @@ def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
             f"{path}: no such checkpoint. Give the path of a .safetensors file, or train one with training/."
         )
     content = path.read_bytes()
-    if content.startswith(_PICKLE_STARTS):
+    # The first 8 bytes of safetensors are its header's length, which may read as a pickle's; its header opens with {.
+    if content.startswith(_PICKLE_STARTS) and content[8:9] != b"{":
         raise CheckpointError(
             f"{path}: this is a pickle, which can run code when it is read, so it is refused. "
             "Expected safetensors: save the weights with mechtests.checkpoints.save."
@@ -127,7 +128,9 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def _provenance(path: Path, metadata: Mapping[str, str]) -> Provenance:
     try:
-        header: dict[str, Any] = json.loads(metadata["mechtests"])
+        header: Any = json.loads(metadata["mechtests"])
+        if not isinstance(header, dict):
+            raise TypeError(f"{type(header).__name__} in place of an object")
         schema = header.pop("schema")
         if schema != SCHEMA:
             raise ValueError(f"schema {schema!r}")

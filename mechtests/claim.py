@@ -75,7 +75,12 @@ class Expectation:
             raise ClaimError(
                 f"{name}{self.ends()} gives one end of the region twice. Keep the open or the closed form."
             )
-        if not self.lower < self.upper and self.at_least != self.at_most:
+        for end, value in self.ends().items():
+            if not math.isfinite(value):
+                raise ClaimError(f"{name}({end}={value}): expected a number. Leave out an end that limits nothing.")
+            object.__setattr__(self, end, _plain(value))
+        one_value = self.at_least is not None and self.at_least == self.at_most
+        if not (self.lower < self.upper or one_value):
             raise ClaimError(f"{name}{self.ends()}: the region is empty, its lower end is not below its upper end.")
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise ClaimError(f"{name}(alpha={self.alpha}): expected an error rate between 0 and 1, such as 0.05.")
@@ -140,8 +145,10 @@ class Mean(Expectation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
-            raise ClaimError(f"{type(self).__name__}(bounds={self.bounds}): expected (low, high) with low below high.")
+        if self.bounds is not None and not -math.inf < self.bounds[0] < self.bounds[1] < math.inf:
+            raise ClaimError(
+                f"{type(self).__name__}(bounds={self.bounds}): expected (low, high), two numbers with low below high."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +190,8 @@ class Permutation(Expectation):
             raise ClaimError(
                 f"Permutation(p_at_most={self.p_at_most}): expected a p-value between 0 and 1, such as 0.001."
             )
+        if self.tail not in ("low", "high"):
+            raise ClaimError(f"Permutation(tail={self.tail!r}): expected 'low' or 'high'.")
         object.__setattr__(self, "at_most", self.p_at_most)
         super().__post_init__()
 
@@ -280,6 +289,11 @@ class Claim:
             raise ClaimError(
                 f"claim {self.id}: kind={self.evidence_kind!r}. Expected one of {', '.join(_EVIDENCE_KINDS)}."
             )
+        if not isinstance(self.published, str | None):
+            try:
+                object.__setattr__(self, "published", _plain(self.published))
+            except (TypeError, ValueError):
+                raise ClaimError(f"claim {self.id}: published={self.published!r}: expected a number or text.") from None
         for control in self.controls:
             if not isinstance(control, Control):
                 raise ClaimError(
@@ -310,6 +324,8 @@ def claim(
 
     Arguments are those of :class:`Claim`.
     """
+    if isinstance(controls, Control):
+        raise ClaimError(f"claim {id}: controls={controls.name}: expected a list, as in controls=[{controls.name}].")
     stated = Claim(id, statement, source, expect, kind, tuple(controls), published)
 
     def attach(function: F) -> F:
@@ -317,6 +333,11 @@ def claim(
         return function
 
     return attach
+
+
+def _plain(number: Any) -> float:
+    """A Python number in the place of NumPy's or torch's, which JSON and xdist's workers do not take."""
+    return number if type(number) in (int, float) else float(number)
 
 
 def claim_of(function: Callable[..., object]) -> Claim | None:

@@ -3,8 +3,8 @@
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ CONTROL_UNITS = 4
 """A control's draw is sampled until it stands apart from the model, at most this many times the model's units."""
 
 Body = Callable[..., None]
+
+_NONE: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Judge:
     _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
 
     def judge(
-        self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Collection[str] = ()
+        self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Mapping[str, Any] = _NONE
     ) -> Judgement:
         """The judgement of ``claim``, whose test is ``body``.
 
@@ -110,18 +112,19 @@ class Judge:
             claim: what to judge.
             body: the test function.
             arguments: its arguments, all but ``evidence``; at most one of them a :class:`System`.
-            parameters: the names of those that are parameters of the claim, as ``head`` is.
+            parameters: the parameters of the claim, as ``head`` is, by name.
 
         Raises:
             ClaimError: the body records nothing, two values, or values that its expectation does not take.
         """
-        trial = _Trial(claim, body, arguments, {name: parameter_text(arguments[name]) for name in sorted(parameters)})
+        trial = _Trial(claim, body, arguments, _params(parameters))
         if trial.system is None:  # a claim about several checkpoints: which ones, only its own fixtures know
             return self._measure(trial)
         key = trial.key(trial.system.identity)
         if key not in self._judged:
             self._judged[key] = self._measure(trial)
-        return self._judged[key]
+        # The same weights may lie in two files, and each has its name.
+        return replace(self._judged[key], system=trial.system)
 
     def _measure(self, trial: _Trial) -> Judgement:
         began = time.perf_counter()
@@ -181,3 +184,14 @@ class Judge:
 def parameter_text(value: object) -> str:
     """A parameter as the report shows it: a function by its name, all else as it prints."""
     return str(getattr(value, "__name__", value))
+
+
+def _params(parameters: Mapping[str, Any]) -> dict[str, str]:
+    params = {name: parameter_text(parameters[name]) for name in sorted(parameters)}
+    for name, text in params.items():
+        if text == "<lambda>" or " at 0x" in text:
+            raise ClaimError(
+                f"the parameter {name}={text} has no name by which the report, the seed and the record of verdicts "
+                "could tell it from others. Give a named function, or an object with a __str__ of its own."
+            )
+    return params

@@ -63,7 +63,7 @@ class Models:
         self._named: dict[str, list[str]] = {}
         for pair in named:
             system, equals, path = pair.partition("=")
-            if not equals or not path:
+            if not system or not equals or not path:
                 raise CheckpointError(
                     f"--checkpoint {pair}: expected SYSTEM=PATH, as in subtraction=run/step-1000.safetensors."
                 )
@@ -75,14 +75,19 @@ class Models:
         """The systems that have a fixture, by name."""
         return _SOURCES
 
-    def check_named(self) -> None:
+    def check_named(self, all_known: bool) -> None:
         """Load every checkpoint that the user named.
+
+        Args:
+            all_known: whether every system is known by now, so that another one is an error.
 
         Raises:
             CheckpointError: a named system is unknown, a path matches no file, or a file cannot be used.
         """
         for system in self._named:
             if system not in self.sources:
+                if not all_known:
+                    continue
                 known = ", ".join(sorted(self.sources)) or "none"
                 raise CheckpointError(f"--checkpoint {system}=…: no such system. Known here: {known}.")
             for path in self.paths(system):
@@ -150,7 +155,7 @@ def device_named(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
             f"--device {name}: not usable here ({str(error).splitlines()[0]}). Try auto or cpu."
         ) from error

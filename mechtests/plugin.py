@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,12 +29,15 @@ from mechtests.report import (
     untested_record,
     write_results,
 )
+from mechtests.systems.base import System
 
 JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
 RECORD = pytest.StashKey[dict[str, Any]]()
 RECORDS = pytest.StashKey["Records"]()
 BEGAN = pytest.StashKey[datetime]()
+TAKEN = pytest.StashKey[dict[str, tuple[Callable[..., object], str]]]()
+"""Which test states each claim id."""
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Options
@@ -93,14 +96,27 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[MODELS], config.stash[BASELINE] = models, baseline
     config.stash[JUDGE] = Judge(settings, _progress_line(config))
     config.stash[RECORDS], config.stash[BEGAN] = Records(), datetime.now(UTC)
+    config.stash[TAKEN] = {}
     config.pluginmanager.register(config.stash[RECORDS])
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A checkpoint that the user named must be usable: the run stops before any claim is judged."""
+    distributed = bool(getattr(session.config.option, "numprocesses", None))
+    _check_named(session.config, all_known=distributed or _is_worker(session.config))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """By now the systems of every folder are known; before, those of the root and of the folders named."""
+    if not _is_worker(session.config):
+        _check_named(session.config, all_known=True)
+
+
+def _check_named(config: pytest.Config, all_known: bool) -> None:
     try:
-        session.config.stash[MODELS].check_named()
+        config.stash[MODELS].check_named(all_known)
     except CheckpointError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -132,35 +148,40 @@ def models(request: pytest.FixtureRequest) -> Models:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if claim := claim_of(metafunc.function):
+        _check_test(metafunc, claim)
     known = metafunc.config.stash[MODELS]
     for name in metafunc.fixturenames:
         if name in known.sources:
-            paths = known.paths(name)
+            try:
+                paths = known.paths(name)
+            except CheckpointError as error:
+                pytest.fail(str(error), pytrace=False)
             ids = [path.stem if path else "no-checkpoint" for path in paths]
             metafunc.parametrize(name, paths, ids=ids, indirect=True, scope="session")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    tests: dict[str, object] = {}
-    for item in items:
-        if isinstance(item, pytest.Function) and (claim := claim_of(item.function)):
-            first = tests.setdefault(claim.id, item.function)
-            if first is not item.function:
-                raise pytest.UsageError(
-                    f"{item.nodeid}: the claim id {claim.id} is taken by {first}. Give each claim an id of its own."
-                )
-            _check_signature(item, claim)
-
-
-def _check_signature(item: pytest.Function, claim: Claim) -> None:
-    arguments = inspect.signature(item.obj).parameters
+def _check_test(metafunc: pytest.Metafunc, claim: Claim) -> None:
+    """What is wrong with a claim's test is an error of its collection, which workers tell too."""
+    test = metafunc.definition
+    function: Callable[..., object] = metafunc.function
+    first, where = test.config.stash[TAKEN].setdefault(claim.id, (function, test.nodeid))
+    if first is not function:
+        pytest.fail(
+            f"{test.nodeid}: the claim id {claim.id} is taken by {where}. Give each claim an id of its own.",
+            pytrace=False,
+        )
+    arguments = [name for name in inspect.signature(function).parameters if name != "self"]
     if "evidence" not in arguments:
-        raise pytest.UsageError(f"{item.nodeid}: a claim test records what it observes. Add the argument `evidence`.")
+        pytest.fail(
+            f"{test.nodeid}: a claim test records what it observes. Add the argument `evidence`.", pytrace=False
+        )
     for control in claim.controls:
         if control.parameter is not None and control.parameter not in arguments:
-            raise pytest.UsageError(
-                f"{item.nodeid}: the control “{control.name}” replaces the argument {control.parameter!r}, "
-                f"which the test does not take. It takes: {', '.join(arguments)}."
+            pytest.fail(
+                f"{test.nodeid}: the control “{control.name}” replaces the argument {control.parameter!r}, "
+                f"which the test does not take. It takes: {', '.join(arguments)}.",
+                pytrace=False,
             )
 
 
@@ -196,6 +217,7 @@ def _conclude(record: Mapping[str, Any], config: pytest.Config) -> None:
         if recorded is None:
             pytest.fail(told, pytrace=False)
         pytest.xfail(told)
+        pytest.fail(told, pytrace=False)  # --runxfail makes pytest.xfail do nothing
     if verdict == "inconclusive":
         if config.option.strict_claims:
             pytest.fail(told, pytrace=False)
@@ -215,16 +237,18 @@ def _explained(record: Mapping[str, Any]) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:  # noqa: ARG001
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report: Any = yield
     if isinstance(item, pytest.Function) and (claim := claim_of(item.function)):
         if RECORD in item.stash and report.when == "call":
             report.claim_record = item.stash[RECORD]
         elif report.when != "teardown" and not report.passed:
             # The fixture could not load a checkpoint, or the claim's own code failed: no verdict, and the reason.
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext.splitlines()[-1]
-            params = {name: parameter_text(item.callspec.params[name]) for name in _parameters(item)}
+            skipped = isinstance(report.longrepr, tuple)
+            reason = report.longrepr[2] if skipped else call.excinfo.exconly() if call.excinfo else report.longreprtext
+            params = {name: parameter_text(value) for name, value in _parameters(item).items()}
             report.claim_record = untested_record(claim, params, _story(item), _rerun(item), reason)
+            item.user_properties += [("claim_id", claim.id), ("claim_verdict", "untested")]
     return report
 
 
@@ -238,15 +262,17 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 
 
 def _arguments(item: pytest.Function) -> dict[str, Any]:
-    return {name: item.funcargs[name] for name in inspect.signature(item.obj).parameters if name != "evidence"}
-
-
-def _parameters(item: pytest.Function) -> list[str]:
-    """The test's parameters, but for the system under test."""
-    if not hasattr(item, "callspec"):
-        return []
     taken = inspect.signature(item.obj).parameters
-    return [name for name in item.callspec.params if name in taken and name not in item.config.stash[MODELS].sources]
+    return {name: item.funcargs[name] for name in taken if name in item.funcargs and name != "evidence"}
+
+
+def _parameters(item: pytest.Function) -> dict[str, Any]:
+    """The parameters of the test and of its fixtures, but for the system under test."""
+    if not hasattr(item, "callspec"):
+        return {}
+    given = {name: item.funcargs.get(name, value) for name, value in item.callspec.params.items()}
+    sources = item.config.stash[MODELS].sources
+    return {name: value for name, value in given.items() if name not in sources and not isinstance(value, System)}
 
 
 def _story(item: pytest.Function) -> str:
@@ -316,7 +342,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _run(config: pytest.Config) -> dict[str, Any]:
     began, settings = config.stash[BEGAN], config.stash[JUDGE].settings
     asked = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(asked, cwd=config.rootpath, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        commit = subprocess.run(asked, cwd=config.rootpath, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # no git here
+        commit = ""
     return {
         "id": uuid.uuid4().hex,
         "started": began.isoformat(),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from mechtests.claim import Claim, claim_of
 from mechtests.judge import Body, Judge, Judgement, parameter_text
 from mechtests.systems.base import System
@@ -44,6 +46,14 @@ def _of(function: Callable[..., None]) -> Iterator[Finding]:
     if claim is None:
         return
     marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
-    names = [mark.args[0] for mark in marks]
-    for values in itertools.product(*(mark.args[1] for mark in marks)):
-        yield Finding(claim, function, dict(zip(names, values, strict=True)))
+    for sets in itertools.product(*map(_sets, marks)):
+        yield Finding(claim, function, {name: value for one in sets for name, value in one.items()})
+
+
+def _sets(mark: pytest.Mark) -> list[dict[str, Any]]:
+    """What ``pytest.mark.parametrize`` sets, for each of its cases."""
+    argnames, argvalues, *_ = (*mark.args, *(mark.kwargs[name] for name in ("argnames", "argvalues")[len(mark.args) :]))
+    names = [name.strip() for name in argnames.split(",")] if isinstance(argnames, str) else list(argnames)
+    # pytest.param has its values in a tuple; one name alone takes the value as it is.
+    cases = [case.values if hasattr(case, "marks") else (case,) if len(names) == 1 else case for case in argvalues]
+    return [dict(zip(names, case, strict=True)) for case in cases]

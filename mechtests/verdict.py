@@ -29,6 +29,9 @@ CONTROL_P = 0.05
 """A claim stands clear of a redrawn control at this rank p-value or below (design note ``docs/design/verdicts.md``)."""
 
 
+TWO_VALUES = "the claim's body recorded two values. A claim has one; make the second a claim of its own."
+
+
 class Samples(Protocol[Batch_co]):
     """Anything that draws independent inputs: every family does."""
 
@@ -134,6 +137,8 @@ class Evidence:
         Raises:
             ClaimError: a batch was answered with more or fewer values than it has inputs.
         """
+        if size < 1:
+            raise ClaimError(f"evidence.batches(size={size}): expected at least 1 input a batch.")
         enough = self.enough or (lambda estimate: self.expect.holds(estimate.low, estimate.high) is not None)
         while (units := self._units()) < self.budget:
             asked = min(size, self.budget - units)
@@ -164,6 +169,8 @@ class Evidence:
                 f"{name} is sampled here, and an honest interval for a mean needs the range of a unit. "
                 f"Write {name}(..., bounds=(low, high)), or evidence.census for a population seen whole."
             )
+        if self._whole is not None:
+            raise ClaimError(TWO_VALUES)
         self._values.append(self._checked(values))
 
     def census(self, values: Tensor | Sequence[float] | Sequence[bool]) -> None:
@@ -187,6 +194,8 @@ class Evidence:
         """Record the place of ``score`` among the scores of its rivals; a tie counts against it."""
         self._must_expect(Rank)
         others = self._checked(rivals)
+        if not len(others):
+            raise ClaimError("evidence.rank was given no rivals. Use evidence.undefined(reason) where there are none.")
         place = 1 + int((others >= self._checked([float(score)])[0]).sum())
         self._record(Estimate(place, None, len(others) + 1))
 
@@ -202,7 +211,8 @@ class Evidence:
 
     def curve(self, label: str, x: Iterable[float], y: Iterable[float | Tensor]) -> None:
         """Record a response ``y`` along ``x``: a :class:`Monotone` claim's evidence, or a figure of the report."""
-        points = Curve(label, tuple(map(float, x)), tuple(self._checked([float(value) for value in y]).tolist()))
+        along, response = (self._numbers([float(value) for value in axis]).tolist() for axis in (x, y))
+        points = Curve(label, tuple(along), tuple(response))
         if len(points.x) != len(points.y) or len(points.x) < 2:
             raise ClaimError(
                 f"evidence.curve: expected two or more points, found {len(points.x)} x and {len(points.y)} y."
@@ -252,10 +262,8 @@ class Evidence:
         return sum(map(len, self._values))
 
     def _record(self, estimate: Estimate) -> None:
-        if self._whole is not None:
-            raise ClaimError(
-                "the claim's body recorded two values. A claim has one; make the second a claim of its own."
-            )
+        if self._whole is not None or self._units():
+            raise ClaimError(TWO_VALUES)
         self._whole = estimate
 
     def _must_expect(self, *kinds: type[Expectation]) -> None:
@@ -267,6 +275,12 @@ class Evidence:
             )
 
     def _checked(self, values: Any) -> Float[np.ndarray, " unit"]:
+        array = self._numbers(values)
+        if isinstance(self.expect, Rate) and not np.isin(array, (0.0, 1.0)).all():
+            raise ClaimError("a Rate is a share of units: observe true or false for each, or expect a Mean.")
+        return array
+
+    def _numbers(self, values: Any) -> Float[np.ndarray, " unit"]:
         array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
         if array.ndim != 1:
             raise ClaimError(f"expected one value a unit, a list or 1-D tensor; found the shape {array.shape}.")
@@ -276,8 +290,6 @@ class Evidence:
                 f"unit {where} of {len(array)} was measured as {array[where]}. "
                 "Leave such units out of the population, or use evidence.undefined(reason)."
             )
-        if isinstance(self.expect, Rate) and not np.isin(array, (0.0, 1.0)).all():
-            raise ClaimError("a Rate is a share of units: observe true or false for each, or expect a Mean.")
         return array
 
 

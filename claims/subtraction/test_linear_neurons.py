@@ -122,15 +122,25 @@ def test_specific_to_relevant(subtraction, neurons, evidence):
     evidence.census(accuracy_lost(subtraction, zeroed(subtraction, neurons(subtraction))))
 
 
-class RandomAblations:
-    """A problem and a random set of neurons to zero on it, as large as ``mask``; one unit is one such pair."""
+def at_random(mask, generator):
+    """As many neurons as ``mask`` has, any of them."""
+    return mask[torch.randperm(len(mask), generator=generator).to(mask.device)]
 
-    def __init__(self, mask):
-        self.mask = mask
+
+def as_it_is(mask, _generator):
+    """The very neurons of ``mask``."""
+    return mask
+
+
+class Ablations:
+    """A problem and a set of neurons to zero on it, made from ``mask`` by ``choice``; one unit is one such pair."""
+
+    def __init__(self, mask, choice):
+        self.mask, self.choice = mask, choice
 
     def sample(self, n, generator):
-        sets = torch.stack([torch.randperm(len(self.mask), generator=generator) for _ in range(n)])
-        return torch.randint(len(PROBLEMS), (n,), generator=generator), self.mask[sets.to(self.mask.device)]
+        sets = torch.stack([self.choice(self.mask, generator) for _ in range(n)])
+        return torch.randint(len(PROBLEMS), (n,), generator=generator), sets
 
 
 @claim(
@@ -139,10 +149,12 @@ class RandomAblations:
     source=ACTIVATIONS,
     expect=Difference(at_most=0.05, bounds=(-1, 1)),
     kind="causal",
+    controls=[instead("choice", as_it_is)],
 )
-def test_specific_to_random(subtraction, evidence):
+@pytest.mark.parametrize("choice", [at_random])
+def test_specific_to_random(subtraction, choice, evidence):
     neurons = subtraction.neurons(PROBLEMS)
-    for index, zeroed_set in evidence.batches(RandomAblations(sign_relevant(subtraction)), size=128):
+    for index, zeroed_set in evidence.batches(Ablations(sign_relevant(subtraction), choice), size=128):
         some = PROBLEMS[index]
         before = sign_correct(subtraction.logits(PROBLEMS)[index], some)
         kept = neurons[index] * ~zeroed_set
@@ -210,4 +222,6 @@ def test_polysemantic(subtraction, evidence):
     grid = rest[:, relevant].T.unflatten(1, (100, 100))
     # Each operand's part of the residual by itself: the mean over the other operand.
     p_values = [periodicity_p_values(part, 199, evidence.generator) for part in (grid.mean(2), grid.mean(1))]
-    evidence.census(2 * torch.minimum(*p_values) <= 0.02)
+    # What is left of an exactly linear neuron is rounding, which has a pattern of its own.
+    left = rest[:, relevant].std(0) > 1e-3 * operand_fit(subtraction).spread[relevant]
+    evidence.census(left & (2 * torch.minimum(*p_values) <= 0.02))

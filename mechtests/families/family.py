@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ Batch = TypeVar("Batch")
 class Integer:
     """A whole number, uniform from ``low`` to ``high``, both included."""
 
+    dtype: ClassVar[torch.dtype] = torch.int64
     low: int
     high: int
 
@@ -35,6 +36,7 @@ class Integer:
 class Real:
     """A real number, uniform from ``low`` to ``high``."""
 
+    dtype: ClassVar[torch.dtype] = torch.float64
     low: float
     high: float
 
@@ -43,7 +45,7 @@ class Real:
             raise ValueError(f"Real({self.low}, {self.high}): expected low ≤ high.")
 
     def sample(self, n: int, generator: torch.Generator) -> Shaped[Tensor, " n"]:
-        return self.low + (self.high - self.low) * torch.rand(n, generator=generator, dtype=torch.float64)
+        return self.low + (self.high - self.low) * torch.rand(n, generator=generator, dtype=self.dtype)
 
     def strategy(self) -> st.SearchStrategy[float]:
         return st.floats(self.low, self.high)
@@ -71,8 +73,13 @@ class Family(ABC, Generic[Batch]):
 
     def strategy(self) -> st.SearchStrategy[Batch]:
         """Batches of one input, shrinking towards parameters that are simple."""
-        drawn = st.fixed_dictionaries({name: one.strategy() for name, one in self.parameters.items()})
-        return drawn.map(lambda one: self.build(**{name: torch.tensor([value]) for name, value in one.items()}))
+        ranges = self.parameters
+        drawn = st.fixed_dictionaries({name: one.strategy() for name, one in ranges.items()})
+        return drawn.map(
+            lambda drawn: self.build(
+                **{name: torch.tensor([drawn[name]], dtype=one.dtype) for name, one in ranges.items()}
+            )
+        )
 
 
 class Parameters(Family[dict[str, Tensor]]):

@@ -42,15 +42,16 @@ def linear_fit(features: Float[Tensor, "unit feature"], targets: Float[Tensor, "
             f"linear_fit: {units} units cannot test a fit of {n_features + 1} coefficients. Give more units."
         )
     x = features.to(targets)
-    x_mean, y_mean = x.mean(0), targets.mean(0)
+    x_mean = x.mean(0)
+    variance, y_mean = torch.var_mean(targets, 0)
     # Centred first: the fit is then of a few columns without an intercept, and keeps its precision in float32.
-    x, y = x - x_mean, targets - y_mean
-    products = x.T @ y
+    x = x - x_mean
+    products = x.T @ (targets - y_mean)
     slopes = torch.linalg.lstsq(x.T @ x, products).solution
     # What the fit explains is slopes·(xᵀy) (the normal equations), so the many residuals need not be formed.
-    total, explained = y.square().sum(0), (slopes * products).sum(0)
+    total, explained = variance * (units - 1), (slopes * products).sum(0)
     r2 = torch.where(total > 0, explained / total, 0.0).clamp(0, 1)
-    return LinearFit(slopes, y_mean - x_mean @ slopes, r2, (total / (units - 1)).sqrt())
+    return LinearFit(slopes, y_mean - x_mean @ slopes, r2, variance.sqrt())
 
 
 def correlation(x: Float[Tensor, " unit"], y: Float[Tensor, " unit"]) -> float:
@@ -59,8 +60,7 @@ def correlation(x: Float[Tensor, " unit"], y: Float[Tensor, " unit"]) -> float:
     Raises:
         ValueError: there are fewer than 3 units, or one side does not vary.
     """
-    if len(x) < 3 or x.std() == 0 or y.std() == 0:
-        raise ValueError(
-            f"correlation: {len(x)} units, spread {x.std():g} and {y.std():g}. Give three or more that vary."
-        )
+    varying = [bool((side != side[:1]).any()) for side in (x, y)]
+    if len(x) < 3 or not all(varying):
+        raise ValueError(f"correlation: {len(x)} units, varying: {varying}. Give three or more that vary.")
     return float(torch.corrcoef(torch.stack([x, y]))[0, 1])

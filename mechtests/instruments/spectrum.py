@@ -16,10 +16,12 @@ def top_power_share(grid: Float[Tensor, "target a b"], components: int) -> Float
     if not len(grid):
         return grid.new_zeros(0)  # the FFT library refuses an empty batch
     power = torch.fft.fft2(grid - grid.mean((-2, -1), keepdim=True)).abs().square().flatten(1)
-    total = power.sum(1)
-    # A frequency and its conjugate carry the same power, so the strongest waves are the strongest pairs.
-    strongest = power.topk(2 * components, 1).values.sum(1)
-    return torch.where(total > 0, strongest / total, 0.0)
+    # Of each conjugate pair one stands for both. At frequency 0 and at the edge a wave is its own conjugate.
+    place = torch.arange(power.shape[1], device=grid.device).reshape(grid.shape[1:])
+    conjugate = place.flip(0, 1).roll((1, 1), (0, 1))
+    waves = power * ((place == conjugate) + 2.0 * (place < conjugate)).flatten()
+    varies = grid.amax((-2, -1)) > grid.amin((-2, -1))
+    return torch.where(varies, waves.topk(components, 1).values.sum(1) / waves.sum(1), 0.0)
 
 
 def periodicity_p_values(

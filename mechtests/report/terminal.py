@@ -1,5 +1,6 @@
 """The table at the end of a run: one row a claim, over all the checkpoints it was judged on."""
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -37,6 +38,10 @@ def print_claims(records: Sequence[Record], file: TextIO, width: int, colour: bo
         colour: whether ``file`` shows colours and lines.
         each: a row for every checkpoint and parameter, not one for all.
     """
+    # A sign that the terminal has no code for is shown as ?, as pytest does, and never ends the run.
+    if isinstance(file, io.TextIOWrapper):
+        file.flush()
+        file.reconfigure(errors="replace")
     console = Console(file=file, width=width, force_terminal=colour, no_color=not colour, highlight=False)
     sets: dict[str, set[str]] = {}
     for record in records:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from mechtests.activations import Axes, Edit, run
+from mechtests.activations import Axes, Edit, raw_bytes, run
 from mechtests.cache import RunCache
 from mechtests.checkpoints import Checkpoint
 
@@ -62,9 +62,8 @@ class System:
 
     @property
     def architecture(self) -> str:
-        """Tells modules of one class and one set of weight shapes from all others."""
-        shapes = sorted((name, tuple(weight.shape)) for name, weight in self.module.named_parameters())
-        return f"{type(self.module).__qualname__}:{hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]}"
+        """Tells modules made of the same layers with the same weight shapes from all others."""
+        return _architecture(self.module)
 
     @property
     def heads(self) -> Sequence[Head]:
@@ -139,8 +138,14 @@ class System:
         return twin
 
 
+def _architecture(module: nn.Module) -> str:
+    layers = [(name, type(layer).__qualname__, layer.extra_repr()) for name, layer in module.named_modules()]
+    shapes = sorted((name, tuple(weight.shape)) for name, weight in module.named_parameters())
+    return f"{type(module).__qualname__}:{hashlib.sha256(repr((layers, shapes)).encode()).hexdigest()[:16]}"
+
+
 def _digest(module: nn.Module) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_architecture(module).encode())
     for name, tensor in module.state_dict().items():
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(name.encode() + raw_bytes(tensor))
     return digest.hexdigest()

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mechtests.activations import Axes, Edit
+from mechtests.activations import Axes, Edit, SiteError
 from mechtests.cache import RunCache
 from mechtests.checkpoints import CheckpointError, fill, read
 from mechtests.families import Problems
@@ -65,7 +65,7 @@ class Subtraction(System):
             )
         try:
             module = SubtractionTransformer(SubtractionConfig(**checkpoint.provenance.config))
-        except TypeError as error:
+        except (TypeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{path}: the architecture in the header is not a subtraction transformer's ({error}). "
                 f"Expected sizes {', '.join(SubtractionConfig.__dataclass_fields__)}."
@@ -89,15 +89,23 @@ class Subtraction(System):
         return self._block.mlp
 
     def at_equals(self, problems: Problems, site: str, *edits: Edit) -> Float[Tensor, "problem ..."]:
-        """The activation at ``site``, at the query ``=``, with ``edits`` made on the way."""
+        """The activation at ``site``, at the query ``=``, with ``edits`` made on the way.
+
+        Raises:
+            SiteError: the site has no activation for each query, as keys have none.
+        """
         tokens = torch.stack(
             [problems.a, torch.full_like(problems.a, MINUS), problems.b, torch.full_like(problems.b, EQUALS)], 1
         )
+        axes = self.axes.get(site, "").split()
+        if "query" not in axes:
+            read = ", ".join(name for name, axes in self.axes.items() if "query" in axes.split())
+            raise SiteError(f"there is no site {site!r} with a query, to be read at '='. There are: {read}.")
         at = torch.tensor([POSITIONS["="]], device=self.device)
         # One pass of the model as it is serves most claims, so what they ask of it is taken together.
         sites = {site} if edits else {site, *_OFTEN_ASKED}
         found = self.activations(tokens, sorted(sites), *edits, key=f"{problems.key} at =", positions=at)[site]
-        return found.squeeze(self.axes[site].split().index("query"))
+        return found.squeeze(axes.index("query"))
 
     def logits(self, problems: Problems, *edits: Edit) -> Float[Tensor, "problem vocab"]:
         """Logits of the token after ``=``, with ``edits`` made on the way."""
