@@ -2,26 +2,15 @@
 
 from mechtests.activations import Edit, replace, scale, zero
 from mechtests.checkpoints import CheckpointError
-from mechtests.claim import (
-    Claim,
-    ClaimError,
-    Control,
-    Difference,
-    Exact,
-    Mean,
-    Monotone,
-    Permutation,
-    Rank,
-    Rate,
-    Source,
-    claim,
-)
+from mechtests.claim import Claim, Control, Source, claim
 from mechtests.controls import instead, other, random_sets, shuffled_weights, untrained
+from mechtests.evidence import Evidence
+from mechtests.expectations import ClaimError, Difference, Exact, Mean, Monotone, Permutation, Rank, Rate
 from mechtests.families import Family, Integer, Parameters, Real
 from mechtests.models import system_fixture
 from mechtests.replication import Finding, findings
 from mechtests.systems import Head, System
-from mechtests.verdict import Evidence, Verdict
+from mechtests.verdict import Verdict
 
 __all__ = [
     "CheckpointError",

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
-from mechtests.claim import Claim, ClaimError, Control
+from mechtests.claim import Claim, Control
 from mechtests.controls import system_argument
+from mechtests.evidence import Curve, Estimate, Evidence
+from mechtests.expectations import ClaimError
 from mechtests.systems.base import System
-from mechtests.verdict import ControlResult, Curve, Estimate, Evidence, Verdict, control_result, decide, in_region
+from mechtests.verdict import ControlResult, Verdict, control_result, decide, in_region
 
 CONTROL_UNITS = 4
 """A control's draw is sampled until it stands apart from the model, at most this many times the model's units."""

@@ -18,7 +18,8 @@ import pytest
 from mechtests.baseline import Baseline, BaselineError, is_worse
 from mechtests.cache import RunCache
 from mechtests.checkpoints import CheckpointError
-from mechtests.claim import Claim, ClaimError, claim_of
+from mechtests.claim import Claim, claim_of
+from mechtests.expectations import ClaimError
 from mechtests.judge import Judge, Settings, parameter_text
 from mechtests.models import MODELS, Models, device_named
 from mechtests.report import (

@@ -1,41 +1,14 @@
-"""Evidence, and the rule that makes a verdict of it."""
+"""The rule that makes a verdict of an estimate and its controls."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol, TypeVar
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from mechtests.evidence import Estimate
+from mechtests.expectations import Direction, Expectation
 
-from mechtests.claim import ClaimError, Direction, Exact, Expectation, Mean, Monotone, Permutation, Rank, Rate
-from mechtests.inference import (
-    Interval,
-    e_from_p,
-    mean_e_value,
-    mean_interval,
-    permutation_p_value,
-    rate_e_value,
-    rate_interval,
-)
-
-Batch = TypeVar("Batch")
-Batch_co = TypeVar("Batch_co", covariant=True)
-
-PERMUTATION_DRAWS = 9_999
 CONTROL_P = 0.05
 """A claim stands clear of a redrawn control at this rank p-value or below (design note ``docs/design/verdicts.md``)."""
-
-
-TWO_VALUES = "the claim's body recorded two values. A claim has one; make the second a claim of its own."
-
-
-class Samples(Protocol[Batch_co]):
-    """Anything that draws independent inputs: every family does."""
-
-    def sample(self, n: int, generator: torch.Generator) -> Batch_co: ...
 
 
 class Verdict(Enum):
@@ -46,33 +19,6 @@ class Verdict(Enum):
     INCONCLUSIVE = "inconclusive"
     VACUOUS = "vacuous"
     UNTESTED = "untested"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What was observed of one claim on one model.
-
-    Attributes:
-        value: the estimate, in the units of the claim's region; for a permutation claim the statistic.
-        interval: where the true value lies at the claim's error rate; ``None`` where the value is exact.
-        units: how many independent units were observed.
-        e_value: evidence against "the true value lies outside the region"; ``None`` where the value is exact.
-        p_value: for a permutation claim.
-    """
-
-    value: float
-    interval: Interval | None
-    units: int
-    e_value: float | None = None
-    p_value: float | None = None
-
-    @property
-    def low(self) -> float:
-        return self.value if self.interval is None else self.interval.lower
-
-    @property
-    def high(self) -> float:
-        return self.value if self.interval is None else self.interval.upper
 
 
 @dataclass(frozen=True)
@@ -92,205 +38,6 @@ class ControlResult:
     reached: int
     p_value: float | None
     clear: bool
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A measured response along a dose, a training step or a depth, for the report."""
-
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-
-
-@dataclass
-class Evidence:
-    """Records what a claim's body observes, and says when it is enough.
-
-    A body uses one way of recording: ``batches`` with ``observe`` for units drawn from a family, ``observe`` alone for
-    a sample it has, ``census`` for a population seen whole, ``exact``, ``rank``, ``permutation`` or ``curve`` for the
-    expectation of that name.
-
-    Attributes:
-        expect: the claim's expectation.
-        alpha: the error rate of the interval.
-        budget: the greatest number of units to sample.
-        generator: randomness for the body; its seed is the run's, the claim's and its parameters'.
-    """
-
-    expect: Expectation
-    alpha: float
-    budget: int
-    generator: torch.Generator
-    enough: Callable[[Estimate], bool] | None = None
-    progress: Callable[[Estimate], None] | None = None
-    undefined_because: str | None = field(default=None, init=False)
-    curves: list[Curve] = field(default_factory=list, init=False)
-    _values: list[Float[np.ndarray, " unit"]] = field(default_factory=list, init=False)
-    _whole: Estimate | None = field(default=None, init=False)
-
-    def batches(self, family: Samples[Batch], size: int = 32) -> Iterator[Batch]:
-        """Batches of ``size`` inputs drawn from ``family``, until the verdict is decided or the budget is spent.
-
-        Each batch must be answered by :meth:`observe` with one value an input.
-
-        Raises:
-            ClaimError: a batch was answered with more or fewer values than it has inputs.
-        """
-        if size < 1:
-            raise ClaimError(f"evidence.batches(size={size}): expected at least 1 input a batch.")
-        enough = self.enough or (lambda estimate: self.expect.holds(estimate.low, estimate.high) is not None)
-        while (units := self._units()) < self.budget:
-            asked = min(size, self.budget - units)
-            yield family.sample(asked, self.generator)
-            observed = self._units() - units
-            if observed != asked:
-                raise ClaimError(
-                    f"evidence.batches gave {asked} inputs and evidence.observe was given {observed} values. "
-                    "Observe one value for each input: the unit is the input, never a point within it."
-                )
-            estimate = self._sampled()
-            if self.progress:
-                self.progress(estimate)
-            if enough(estimate):
-                return
-
-    def observe(self, values: Tensor | Sequence[float] | Sequence[bool]) -> None:
-        """Record one value for each of some independent units, drawn from a larger population.
-
-        Raises:
-            ClaimError: the claim does not expect a rate, mean or difference; a value is NaN, infinite or, for a rate,
-                neither true nor false.
-        """
-        self._must_expect(Rate, Mean)
-        if isinstance(self.expect, Mean) and self.expect.bounds is None:
-            name = type(self.expect).__name__
-            raise ClaimError(
-                f"{name} is sampled here, and an honest interval for a mean needs the range of a unit. "
-                f"Write {name}(..., bounds=(low, high)), or evidence.census for a population seen whole."
-            )
-        if self._whole is not None:
-            raise ClaimError(TWO_VALUES)
-        self._values.append(self._checked(values))
-
-    def census(self, values: Tensor | Sequence[float] | Sequence[bool]) -> None:
-        """Record one value for every unit of the population: the mean is exact and needs no interval.
-
-        Raises:
-            ClaimError: as :meth:`observe`, or the census is empty.
-        """
-        self._must_expect(Rate, Mean)
-        checked = self._checked(values)
-        if not len(checked):
-            raise ClaimError("evidence.census was given no units. Use evidence.undefined(reason) where there are none.")
-        self._record(Estimate(float(checked.mean()), None, len(checked)))
-
-    def exact(self, value: Tensor | float, units: int = 1) -> None:
-        """Record one number known without sampling error, worked out over ``units`` units."""
-        self._must_expect(Exact)
-        self._record(Estimate(float(self._checked([float(value)])[0]), None, units))
-
-    def rank(self, score: Tensor | float, rivals: Tensor | Sequence[float]) -> None:
-        """Record the place of ``score`` among the scores of its rivals; a tie counts against it."""
-        self._must_expect(Rank)
-        others = self._checked(rivals)
-        if not len(others):
-            raise ClaimError("evidence.rank was given no rivals. Use evidence.undefined(reason) where there are none.")
-        place = 1 + int((others >= self._checked([float(score)])[0]).sum())
-        self._record(Estimate(place, None, len(others) + 1))
-
-    def permutation(self, matrix: Float[Tensor, "... column"], statistic: Callable[[Tensor], Tensor | float]) -> None:
-        """Record ``statistic(matrix)`` against its distribution when the columns of ``matrix`` are permuted."""
-        self._must_expect(Permutation)
-        assert isinstance(self.expect, Permutation)
-        observed = float(self._checked([float(statistic(matrix))])[0])
-        orders = (torch.randperm(matrix.shape[-1], generator=self.generator) for _ in range(PERMUTATION_DRAWS))
-        null = np.array([float(statistic(matrix[..., order.to(matrix.device)])) for order in orders])
-        p = permutation_p_value(observed, null, self.expect.tail)
-        self._record(Estimate(observed, None, matrix.numel(), e_from_p(p), p))
-
-    def curve(self, label: str, x: Iterable[float], y: Iterable[float | Tensor]) -> None:
-        """Record a response ``y`` along ``x``: a :class:`Monotone` claim's evidence, or a figure of the report."""
-        along, response = (self._numbers([float(value) for value in axis]).tolist() for axis in (x, y))
-        points = Curve(label, tuple(along), tuple(response))
-        if len(points.x) != len(points.y) or len(points.x) < 2:
-            raise ClaimError(
-                f"evidence.curve: expected two or more points, found {len(points.x)} x and {len(points.y)} y."
-            )
-        self.curves.append(points)
-        if isinstance(self.expect, Monotone):
-            steps = np.diff(points.y)
-            if not steps.any():
-                return self.undefined(f"{label} does not change along the curve")
-            net = steps.sum() if self.expect.direction_claimed == "increasing" else -steps.sum()
-            self._record(Estimate(float(net / np.abs(steps).sum()), None, len(points.y)))
-        return None
-
-    def undefined(self, reason: str) -> None:
-        """Say that the claim's quantity does not exist here (no neuron of the kind it speaks of): it says nothing."""
-        self.undefined_because = reason
-
-    def estimate(self) -> Estimate | None:
-        """What was observed, or ``None`` where :meth:`undefined` was called.
-
-        Raises:
-            ClaimError: nothing was observed.
-        """
-        if self.undefined_because is not None:
-            return None
-        if self._whole is not None:
-            return self._whole
-        if not self._units():
-            raise ClaimError(
-                "the claim's body observed nothing, so there is no verdict. "
-                "Call evidence.observe, census, exact, rank, permutation or curve."
-            )
-        return self._sampled()
-
-    def _sampled(self) -> Estimate:
-        values, region = np.concatenate(self._values), Interval(self.expect.lower, self.expect.upper)
-        mean = float(values.mean())
-        if isinstance(self.expect, Mean):
-            assert self.expect.bounds is not None
-            interval = mean_interval(values, self.alpha, self.expect.bounds)
-            return Estimate(mean, interval, len(values), mean_e_value(values, region, self.expect.bounds))
-        successes = int(values.sum())
-        interval = rate_interval(successes, len(values), self.alpha)
-        return Estimate(mean, interval, len(values), rate_e_value(successes, len(values), region))
-
-    def _units(self) -> int:
-        return sum(map(len, self._values))
-
-    def _record(self, estimate: Estimate) -> None:
-        if self._whole is not None or self._units():
-            raise ClaimError(TWO_VALUES)
-        self._whole = estimate
-
-    def _must_expect(self, *kinds: type[Expectation]) -> None:
-        if not isinstance(self.expect, kinds):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise ClaimError(
-                f"this claim expects {type(self.expect).__name__}({self.expect}), and its body recorded a {wanted}. "
-                "Change the expectation in the decorator, or the call in the body."
-            )
-
-    def _checked(self, values: Any) -> Float[np.ndarray, " unit"]:
-        array = self._numbers(values)
-        if isinstance(self.expect, Rate) and not np.isin(array, (0.0, 1.0)).all():
-            raise ClaimError("a Rate is a share of units: observe true or false for each, or expect a Mean.")
-        return array
-
-    def _numbers(self, values: Any) -> Float[np.ndarray, " unit"]:
-        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
-        if array.ndim != 1:
-            raise ClaimError(f"expected one value a unit, a list or 1-D tensor; found the shape {array.shape}.")
-        if not np.isfinite(array).all():
-            where = int(np.flatnonzero(~np.isfinite(array))[0])
-            raise ClaimError(
-                f"unit {where} of {len(array)} was measured as {array[where]}. "
-                "Leave such units out of the population, or use evidence.undefined(reason)."
-            )
-        return array
 
 
 def control_result(

@@ -10,6 +10,7 @@ import torch
 from mechtests import Exact, Monotone, Permutation, Rank, Rate, Source, System, Verdict, untrained
 from mechtests.checkpoints import Checkpoint, Provenance
 from mechtests.claim import Claim
+from mechtests.evidence import Curve, Estimate
 from mechtests.inference import Interval
 from mechtests.judge import Judgement
 from mechtests.report import (
@@ -22,7 +23,7 @@ from mechtests.report import (
     write_results,
 )
 from mechtests.report.terminal import SYMBOLS
-from mechtests.verdict import ControlResult, Curve, Estimate
+from mechtests.verdict import ControlResult
 
 RUN = {
     "id": "0",

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from mechtests import ClaimError, Difference, Evidence, Exact, Mean, Monotone, Permutation, Rank, Rate, Verdict
+from mechtests.evidence import Estimate
 from mechtests.inference import Interval
-from mechtests.verdict import ControlResult, Estimate, control_result, decide, in_region
+from mechtests.verdict import ControlResult, control_result, decide, in_region
 
 RATE, SAMPLED_MEAN = Rate(at_least=0.5), Mean(at_least=0.5, bounds=(0, 1))
 EXACT, RANK = Exact(above=0), Rank(at_most=1)

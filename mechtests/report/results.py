@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mechtests.claim import Claim
+from mechtests.evidence import Estimate
 from mechtests.inference import e_benjamini_hochberg
 from mechtests.judge import Judgement
 from mechtests.systems.base import System
-from mechtests.verdict import ControlResult, Estimate
+from mechtests.verdict import ControlResult
 
 SCHEMA = "mechtests/1"
 FDR = 0.05
