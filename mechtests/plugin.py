@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from mechtests.claim import Claim, claim_of
 from mechtests.expectations import ClaimError
 from mechtests.judge import Judge, Settings, parameter_text
 from mechtests.models import MODELS, Models, device_named
+from mechtests.outcome import conclude
 from mechtests.report import (
     checkpoint_record,
     claim_record,
@@ -203,38 +204,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     pyfuncitem.stash[RECORD] = record
     for name in ("id", "verdict", "estimate"):
         pyfuncitem.user_properties.append((f"claim_{name}", record[name]))
-    _conclude(record, config)
+    recorded = config.stash[BASELINE].recorded(record)
+    conclude(
+        record, record["verdict"] if config.option.update_claims_baseline else recorded, config.option.strict_claims
+    )
     return True
-
-
-def _conclude(record: Mapping[str, Any], config: pytest.Config) -> None:
-    """Pass, fail, expect to fail or skip, as the verdict and the record of earlier ones say."""
-    verdict = record["verdict"]
-    recorded = verdict if config.option.update_claims_baseline else config.stash[BASELINE].recorded(record)
-    told = _explained(record)
-    if recorded is not None and is_worse(verdict, recorded):
-        pytest.fail(f"{told}\non record as {recorded}: this is worse", pytrace=False)
-    if verdict in ("refuted", "vacuous"):
-        if recorded is None:
-            pytest.fail(told, pytrace=False)
-        pytest.xfail(told)
-        pytest.fail(told, pytrace=False)  # --runxfail makes pytest.xfail do nothing
-    if verdict == "inconclusive":
-        if config.option.strict_claims:
-            pytest.fail(told, pytrace=False)
-        pytest.skip(told)
-
-
-def _explained(record: Mapping[str, Any]) -> str:
-    lines = [f"{record['verdict'].upper()} {record['id']}: {record['statement']}"]
-    if record["estimate"] is not None:
-        interval = "" if record["interval"] is None else " in [{:.4g}, {:.4g}]".format(*record["interval"])
-        observed = f"observed {record['estimate']:.4g}{interval} over {record['units']} units"
-        lines.append(f"{observed}; region {record['expect']['region']}")
-    if record["reason"]:
-        lines.append(record["reason"])
-    lines.append(f"again: {record['rerun']}")
-    return "\n".join(lines)
 
 
 @pytest.hookimpl(wrapper=True)
