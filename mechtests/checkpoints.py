@@ -69,9 +69,13 @@ def save(path: Path, module: nn.Module, provenance: Provenance) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     header = json.dumps({"schema": SCHEMA, **asdict(provenance)}, sort_keys=True)
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(tensors, unfinished, metadata={"mechtests": header})
-    os.replace(unfinished, path)
+    # Copies, because safetensors takes no two weights that share their memory.
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
+    try:
+        save_file(tensors, unfinished, metadata={"mechtests": header})
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:

@@ -204,10 +204,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     pyfuncitem.stash[RECORD] = record
     for name in ("id", "verdict", "estimate"):
         pyfuncitem.user_properties.append((f"claim_{name}", record[name]))
-    recorded = config.stash[BASELINE].recorded(record)
-    conclude(
-        record, record["verdict"] if config.option.update_claims_baseline else recorded, config.option.strict_claims
-    )
+    updating = config.option.update_claims_baseline
+    recorded = record["verdict"] if updating else config.stash[BASELINE].recorded(record)
+    conclude(record, recorded, config.option.strict_claims)
     return True
 
 

@@ -1,6 +1,7 @@
 """The algorithm: is the sign a bias plus a rectified line in b - a, computed by the neurons alone?"""
 
 import pytest
+import torch
 
 from claims.subtraction.source import POST, PROBLEMS
 from mechtests import Exact, claim, instead, untrained
@@ -26,9 +27,12 @@ def test_mlp_decides(subtraction, evidence):
 
 def rectified(gap, target):
     """Least-squares fit of bias + slope·ReLU(b - a - start): three constants, the start among whole numbers."""
-    fits = [linear_fit((gap - start).relu().unsqueeze(1), target.unsqueeze(1)) for start in range(-99, 99)]
-    start, fit = max(enumerate(fits, -99), key=lambda fitted: fitted[1].r2.item())
-    return fit.predict((gap - start).relu().unsqueeze(1))[:, 0]
+    # For each start, the share of variance explained is a squared correlation; all of them are one product.
+    starts = torch.arange(-99, 99, device=gap.device)
+    lines = (gap.unsqueeze(1) - starts).relu()
+    explained = torch.corrcoef(torch.cat([lines.T, target.unsqueeze(0)]))[-1, :-1].square()
+    best = lines[:, explained.argmax()].unsqueeze(1)
+    return linear_fit(best, target.unsqueeze(1)).predict(best)[:, 0]
 
 
 def straight(gap, target):

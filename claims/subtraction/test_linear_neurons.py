@@ -20,9 +20,9 @@ def accuracy_lost(subtraction, neurons):
     return before.float() - after.float()
 
 
-def zeroed(subtraction, mask, factor=0.0):
-    """The neurons' outputs with those in ``mask`` scaled by ``factor``."""
-    return subtraction.neurons(PROBLEMS) * torch.where(mask, factor, 1.0)
+def zeroed(subtraction, mask):
+    """The neurons' outputs with those in ``mask`` zeroed."""
+    return subtraction.neurons(PROBLEMS) * ~mask
 
 
 @claim(
@@ -171,9 +171,12 @@ def test_specific_to_random(subtraction, choice, evidence):
     controls=[untrained],
 )
 def test_graded(subtraction, evidence):
-    relevant, doses = sign_relevant(subtraction), np.linspace(0, 1, 6)
-    left = [-accuracy_lost(subtraction, zeroed(subtraction, relevant, 1 - dose)).mean() for dose in doses]
-    evidence.curve("sign accuracy against ablated share", doses, left)
+    intact = subtraction.logits(PROBLEMS)
+    ablated = subtraction.logits_from_neurons(PROBLEMS, zeroed(subtraction, sign_relevant(subtraction)))
+    doses = np.linspace(0, 1, 6)
+    # The logits are linear in the neurons, so between all and nothing they lie on a line.
+    left = [sign_correct(torch.lerp(intact, ablated, float(dose)), PROBLEMS).float().mean() for dose in doses]
+    evidence.curve("sign accuracy against the ablated share of each neuron", doses, left)
 
 
 @claim(

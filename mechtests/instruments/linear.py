@@ -43,15 +43,16 @@ def linear_fit(features: Float[Tensor, "unit feature"], targets: Float[Tensor, "
         )
     x = features.to(targets)
     x_mean = x.mean(0)
-    variance, y_mean = torch.var_mean(targets, 0)
+    y_mean = targets.mean(0)
     # Centred first: the fit is then of a few columns without an intercept, and keeps its precision in float32.
-    x = x - x_mean
-    products = x.T @ (targets - y_mean)
+    x, y = x - x_mean, targets - y_mean
+    products = x.T @ y
     slopes = torch.linalg.lstsq(x.T @ x, products).solution
     # What the fit explains is slopes·(xᵀy) (the normal equations), so the many residuals need not be formed.
-    total, explained = variance * (units - 1), (slopes * products).sum(0)
-    r2 = torch.where(total > 0, explained / total, 0.0).clamp(0, 1)
-    return LinearFit(slopes, y_mean - x_mean @ slopes, r2, variance.sqrt())
+    total, explained = y.square().sum(0), (slopes * products).sum(0)
+    rounding = units * (4 * torch.finfo(y.dtype).eps * y_mean).square()
+    r2 = torch.where(total > rounding, explained / total, 0.0).clamp(0, 1)
+    return LinearFit(slopes, y_mean - x_mean @ slopes, r2, (total / (units - 1)).sqrt())
 
 
 def correlation(x: Float[Tensor, " unit"], y: Float[Tensor, " unit"]) -> float:

@@ -7,6 +7,9 @@ from torch import Tensor
 SLOWEST = 3
 """Waves with fewer periods over the range than this are not told from a bend, and do not count as periodic."""
 
+NEIGHBOURS = 10
+"""How many frequencies a frequency is compared with, to tell whether it stands out."""
+
 
 def top_power_share(grid: Float[Tensor, "target a b"], components: int) -> Float[Tensor, " target"]:
     """The share of a target's variance in its strongest ``components`` waves over the plane of operands.
@@ -15,11 +18,16 @@ def top_power_share(grid: Float[Tensor, "target a b"], components: int) -> Float
     """
     if not len(grid):
         return grid.new_zeros(0)  # the FFT library refuses an empty batch
-    power = torch.fft.fft2(grid - grid.mean((-2, -1), keepdim=True)).abs().square().flatten(1)
-    # Of each conjugate pair one stands for both. At frequency 0 and at the edge a wave is its own conjugate.
-    place = torch.arange(power.shape[1], device=grid.device).reshape(grid.shape[1:])
+    n_a, n_b = grid.shape[1:]
+    half = n_b // 2 + 1
+    spectrum = torch.fft.rfft2(grid - grid.mean((-2, -1), keepdim=True))
+    power = torch.view_as_real(spectrum).square().sum(-1).flatten(1)
+    # Half the plane holds one of each conjugate pair, except in its first and last column, which hold both: there one
+    # stands for both, and a wave that is its own conjugate for itself.
+    place = torch.arange(n_a * n_b, device=grid.device).reshape(n_a, n_b)
     conjugate = place.flip(0, 1).roll((1, 1), (0, 1))
-    waves = power * ((place == conjugate) + 2.0 * (place < conjugate)).flatten()
+    weight = torch.where(conjugate % n_b < half, (place == conjugate) + 2.0 * (place < conjugate), 2.0)
+    waves = power * weight[:, :half].flatten()
     varies = grid.amax((-2, -1)) > grid.amin((-2, -1))
     return torch.where(varies, waves.topk(components, 1).values.sum(1) / waves.sum(1), 0.0)
 
@@ -29,13 +37,21 @@ def periodicity_p_values(
 ) -> Float[Tensor, " target"]:
     """For each series, a permutation p-value of "no frequency stands out".
 
-    The statistic is the greatest power at one frequency of :data:`SLOWEST` periods or more; under the null the numbers'
-    order means nothing, so the same permutations of the numbers are made for every series. Phipson & Smyth (2010) give
-    the p-value ``(1 + as great) / (1 + draws)``.
+    The statistic is the greatest power at one frequency of :data:`SLOWEST` periods or more, over the mean power of its
+    :data:`NEIGHBOURS` nearest frequencies: a bend has more power the slower the wave, and none of it stands out.
+    Under the null the numbers' order means nothing, so the same permutations of the numbers are made for every series.
+    Phipson & Smyth (2010) give the p-value ``(1 + as great) / (1 + draws)``.
     """
 
-    def greatest(values: Tensor) -> Tensor:
-        return torch.fft.rfft(values)[..., SLOWEST:].abs().square().amax(-1)
+    def greatest(values: Float[Tensor, "... number"]) -> Float[Tensor, "..."]:
+        spectrum = torch.view_as_real(torch.fft.rfft(values - values.mean(-1, keepdim=True)))
+        power = spectrum.square().sum(-1)[..., 1:]  # frequency 0 is the mean, which is gone
+        frequencies = power.shape[-1]
+        width = min(NEIGHBOURS + 1, frequencies)
+        first = (torch.arange(frequencies, device=power.device) - width // 2).clamp(0, frequencies - width)
+        summed = torch.nn.functional.pad(power.cumsum(-1), (1, 0))
+        around = summed[..., first + width] - summed[..., first] - power
+        return torch.where(around > 0, power / around, 0.0)[..., SLOWEST - 1 :].amax(-1)
 
     orders = torch.stack([torch.randperm(series.shape[1], generator=generator) for _ in range(draws)])
     null: Float[Tensor, "target draw"] = greatest(series[:, orders.to(series.device)])

@@ -4,6 +4,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import torch
@@ -27,6 +28,9 @@ class Head:
 
 class System:
     """A trained model and the task it does. Wrap any ``torch.nn.Module``, or derive an adapter that knows its insides.
+
+    The module is put into evaluation mode and its weights stop asking for gradients. Two systems are equal when their
+    weights and architecture are.
 
     Attributes:
         name: the system's name, the first part of its claims' ids.
@@ -54,13 +58,19 @@ class System:
         self.cache = RunCache() if cache is None else cache
         self.identity = identity or (checkpoint.sha256 if checkpoint else _digest(module))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, System) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         first = next(self.module.parameters(), None)
         return torch.device("cpu") if first is None else first.device
 
-    @property
+    @cached_property
     def architecture(self) -> str:
         """Tells modules made of the same layers with the same weight shapes from all others."""
         return _architecture(self.module)
@@ -120,8 +130,8 @@ class System:
             arguments: further arguments of the module's forward.
         """
         made = tuple(edit.key for edit in edits)
-        kept = {site: key and self.cache.get((self.identity, key, site, made)) for site in sites}
-        found = {site: activation for site, activation in kept.items() if isinstance(activation, Tensor)}
+        kept = {site: self.cache.get((self.identity, key, site, made)) for site in sites} if key is not None else {}
+        found = {site: activation for site, activation in kept.items() if activation is not None}
         if missing := [site for site in sites if site not in found]:
             moved = inputs.to(self.device)
             computed = run(self.module, lambda: self.module(moved, **arguments), missing, edits, self.axes)

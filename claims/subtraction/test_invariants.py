@@ -1,0 +1,82 @@
+"""Invariants: what holds for every checkpoint, whatever it has learned. These are no claims, and none may fail."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mechtests import scale, zero
+from mechtests.families import SubtractionProblems
+from mechtests.systems.subtraction_transformer import EQUALS, MINUS, POSITIONS
+
+PATTERN, NEURONS = "blocks.0.attn.pattern", "blocks.0.mlp.post"
+
+few = settings(deadline=None, derandomize=True, max_examples=20)
+problems = SubtractionProblems().strategy()
+batches = st.lists(problems, min_size=2, max_size=8)
+
+
+def tokens_of(*some):
+    """The tokens ``a - b =`` of each problem."""
+    a, b = (torch.cat([getattr(problem, operand) for problem in some]) for operand in "ab")
+    return torch.stack([a, torch.full_like(a, MINUS), b, torch.full_like(b, EQUALS)], 1)
+
+
+def plain_logits(subtraction, tokens):
+    at = torch.tensor([POSITIONS["="]], device=subtraction.device)
+    with torch.inference_mode():
+        return subtraction.module(tokens.to(subtraction.device), positions=at)[:, 0]
+
+
+def assert_same(found, expected):
+    """Equal but for rounding, which grows with the greatest logit."""
+    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@few
+@given(problems)
+def test_attention_sums_to_one_and_ignores_what_comes_later(subtraction, problem):
+    pattern = subtraction.activations(tokens_of(problem), [PATTERN])[PATTERN]
+    torch.testing.assert_close(pattern.sum(-1), torch.ones_like(pattern.sum(-1)))
+    assert (pattern >= 0).all()
+    assert not pattern.triu(1).any()
+
+
+@few
+@given(problems)
+def test_captured_logits_are_the_plain_ones_bit_for_bit(subtraction, problem):
+    assert subtraction.logits(problem).equal(plain_logits(subtraction, tokens_of(problem)))
+
+
+@few
+@given(problems, st.sampled_from(["tok_embed", "blocks.0.resid_mid", NEURONS]))
+def test_scaling_by_one_changes_nothing(subtraction, problem, site):
+    assert subtraction.logits(problem, scale(site, 1)).equal(subtraction.logits(problem))
+
+
+@few
+@given(problems)
+def test_zeroing_no_neuron_changes_nothing(subtraction, problem):
+    none = torch.zeros(subtraction.module.config.d_mlp, dtype=torch.bool)
+    assert subtraction.logits(problem, zero(NEURONS, neuron=none)).equal(subtraction.logits(problem))
+
+
+@few
+@given(problems)
+def test_the_direct_part_and_the_neurons_part_make_the_logits(subtraction, problem):
+    parts = subtraction.logits_from_neurons(problem, subtraction.neurons(problem))
+    assert_same(parts, subtraction.logits(problem))
+
+
+@few
+@given(batches)
+def test_the_other_problems_of_a_batch_do_not_matter(subtraction, batch):
+    together = plain_logits(subtraction, tokens_of(*batch))
+    alone = torch.cat([subtraction.logits(problem) for problem in batch])
+    assert_same(together, alone)
+
+
+@few
+@given(problems, problems)
+def test_with_its_operands_erased_every_problem_is_the_same(subtraction, first, second):
+    erased = zero("tok_embed", position=[POSITIONS["a"], POSITIONS["b"]])
+    assert subtraction.logits(first, erased).equal(subtraction.logits(second, erased))
