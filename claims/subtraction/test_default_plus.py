@@ -22,7 +22,7 @@ def erased_logits(subtraction):
     source=BIASES,
     expect=Exact(above=0),
     kind="causal",
-    controls=[untrained.drawn(99), shuffled_weights.drawn(99)],
+    controls=[untrained.drawn(99), shuffled_weights],
     published=18.6 - 6.21,
 )
 def test_plus_when_operands_erased(subtraction, evidence):

@@ -56,6 +56,7 @@ class System:
         self.name = name
         self.checkpoint = checkpoint
         self.cache = RunCache() if cache is None else cache
+        self._untrained: dict[int, Self] = {}
         self.identity = identity or (checkpoint.sha256 if checkpoint else _digest(module))
 
     def __eq__(self, other: object) -> bool:
@@ -101,11 +102,16 @@ class System:
         return module
 
     def untrained(self, seed: int) -> Self:
-        """A twin of the same architecture with freshly drawn weights; the seed decides them, whatever the device."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            module = self.fresh_module()
-        return self._twin(module.to(self.device), f"untrained:{self.architecture}:{seed}")
+        """A twin of the same architecture with freshly drawn weights; the seed decides them, whatever the device.
+
+        Twins are kept: every claim about this system is compared with the same ones.
+        """
+        if seed not in self._untrained:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                module = self.fresh_module()
+            self._untrained[seed] = self._twin(module.to(self.device), f"untrained:{self.architecture}:{seed}")
+        return self._untrained[seed]
 
     def shuffled(self, seed: int) -> Self:
         """A twin in which the entries of each weight are permuted among themselves."""
