@@ -138,7 +138,15 @@ class Evidence:
             )
         if self._whole is not None:
             raise ClaimError(TWO_VALUES)
-        self._values.append(self._checked(values))
+        checked = self._checked(values)
+        if isinstance(self.expect, Mean) and self.expect.bounds is not None:
+            low, high = self.expect.bounds
+            if len(checked) and not (low <= checked.min() and checked.max() <= high):
+                raise ClaimError(
+                    f"units were measured from {checked.min():g} to {checked.max():g}, and bounds=({low:g}, {high:g}). "
+                    "Give the least and greatest value that a unit can have: the interval is wrong otherwise."
+                )
+        self._values.append(checked)
 
     def census(self, values: Tensor | Sequence[float] | Sequence[bool]) -> None:
         """Record one value for every unit of the population: the mean is exact and needs no interval.

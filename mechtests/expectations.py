@@ -80,6 +80,17 @@ class Expectation:
         outside = high < self.lower or low > self.upper or (high == self.above) or (low == self.below)
         return False if outside else None
 
+    def _must_divide(self, low: float, high: float) -> None:
+        """Refuse a region that holds all of the values from ``low`` to ``high``, or none of them."""
+        if self.contains(low) and self.contains(high):
+            told = "so nothing could refute the claim"
+        elif self.holds(low, high) is False:
+            told = "none of which lies in the region, so nothing could support the claim"
+        else:
+            return
+        name = type(self).__name__
+        raise ClaimError(f"{name}{self.ends()}: values go from {low:g} to {high:g}, {told}. State another region.")
+
     def ends(self) -> dict[str, float]:
         """The ends of the region by the names they were given under."""
         given = {name: getattr(self, name) for name in ("at_least", "above", "at_most", "below")}
@@ -96,6 +107,10 @@ class Rate(Expectation):
 
     kind: ClassVar[str] = "rate"
     sampled: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._must_divide(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +131,8 @@ class Mean(Expectation):
             raise ClaimError(
                 f"{type(self).__name__}(bounds={self.bounds}): expected (low, high), two numbers with low below high."
             )
+        if self.bounds is not None:
+            self._must_divide(*self.bounds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from mechtests.systems.base import System
 from mechtests.verdict import ControlResult, Verdict, control_result, decide, in_region
 
 CONTROL_UNITS = 4
-"""A control's draw is sampled until it stands apart from the model, at most this many times the model's units."""
+"""A control's draw is sampled until it stands apart from the model, at most this many times the model's units and
+never beyond the budget."""
 
 Body = Callable[..., None]
 
@@ -132,14 +133,22 @@ class Judge:
         began = time.perf_counter()
         claim = trial.claim
         evidence = self._evidence(trial, self.settings.budget, None)
-        estimate = trial.observe(evidence)
-        controls: tuple[ControlResult, ...] = ()
-        # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
-        if estimate is not None and in_region(claim.expect, estimate):
-            controls = tuple(self._control(control, trial, estimate) for control in claim.controls)
+        estimate, controls = self._compared(trial, evidence)
+        if estimate is not None and estimate.interval is not None and not all(control.clear for control in controls):
+            # Sampling stopped as soon as the region was decided. The wide interval it stopped with may be all that the
+            # model and a control have in common, so the whole budget is spent before the claim is called vacuous.
+            evidence = self._evidence(trial, self.settings.budget, lambda _: False)
+            estimate, controls = self._compared(trial, evidence)
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
         seconds, curves = time.perf_counter() - began, tuple(evidence.curves)
         return Judgement(claim, trial.params, trial.system, verdict, estimate, controls, curves, reason, seconds)
+
+    def _compared(self, trial: _Trial, evidence: Evidence) -> tuple[Estimate | None, tuple[ControlResult, ...]]:
+        estimate = trial.observe(evidence)
+        # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
+        if estimate is None or not in_region(trial.claim.expect, estimate):
+            return estimate, ()
+        return estimate, tuple(self._control(control, trial, estimate) for control in trial.claim.controls)
 
     def _control(self, control: Control, trial: _Trial, model: Estimate) -> ControlResult:
         # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture
@@ -168,7 +177,8 @@ class Judge:
                 return
             if self.progress:
                 self.progress(f"{trial.claim.id} · control {control.name}, draw {draw + 1}")
-            yield trial.observe(self._evidence(trial, CONTROL_UNITS * model.units, apart), changed)
+            budget = min(CONTROL_UNITS * model.units, self.settings.budget)
+            yield trial.observe(self._evidence(trial, budget, apart), changed)
 
     def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
         # The same inputs for the model and its controls: what differs is what is judged, never the draw.

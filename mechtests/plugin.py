@@ -1,7 +1,9 @@
 """The pytest plugin: options, fixtures, and what a verdict means for a test."""
 
 import inspect
+import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -32,6 +34,8 @@ from mechtests.report import (
     write_results,
 )
 from mechtests.systems.base import System
+
+RESULTS = "reports/latest/results.json"
 
 JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
@@ -73,8 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--claims-results",
         metavar="FILE",
-        default="reports/latest/results.json",
-        help="where results go (default %(default)s)",
+        help=f"where results go (default {RESULTS} in the root)",
     )
     parser.addini("claims_baseline", "recorded verdicts to compare with, where --claims-baseline is not given")
 
@@ -87,6 +90,10 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if settings.budget < 1:
         raise pytest.UsageError(f"--claims-budget {settings.budget}: expected at least 1 unit.")
+    # A file named on the command line is where the user stands, one in the ini file or by default is in the root.
+    for option in ("claims_baseline", "claims_results"):
+        if given := getattr(config.option, option):
+            setattr(config.option, option, str(config.invocation_params.dir / given))
     file = config.option.claims_baseline or config.getini("claims_baseline")
     if config.option.update_claims_baseline and not file:
         raise pytest.UsageError("--update-claims-baseline: which one? Add --claims-baseline FILE.")
@@ -255,7 +262,8 @@ def _story(item: pytest.Function) -> str:
 
 def _rerun(item: pytest.Function) -> str:
     option = item.config.option
-    words = [f"pytest '{item.nodeid}'", *(f"--checkpoint '{named}'" for named in option.checkpoint)]
+    words = ["pytest", shlex.quote(item.nodeid)]
+    words += [f"--checkpoint {shlex.quote(named)}" for named in option.checkpoint]
     for name, default in vars(Settings()).items():
         given = getattr(option, f"claims_{name}")
         words += [f"--claims-{name} {given}"] if given != default else []
@@ -284,7 +292,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not records or _is_worker(config):
         return
     document = results_document(_run(config), records)
-    write_results(config.rootpath / config.option.claims_results, document)
+    write_results(_results_path(config), document)
     if config.option.update_claims_baseline:
         for record in records:
             config.stash[BASELINE].note(record)
@@ -300,10 +308,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     # A log has no width of its own; the table needs more than the 80 columns that pytest assumes for one.
     width = writer.fullwidth if writer._file.isatty() else max(writer.fullwidth, 120)
     print_claims(records, writer._file, width, writer.hasmarkup, config.get_verbosity() > 0)
-    terminalreporter.write_line(f"results: {config.option.claims_results}")
+    terminalreporter.write_line(f"results: {os.path.relpath(_results_path(config), config.invocation_params.dir)}")
     baseline = config.stash[BASELINE]
     if config.option.update_claims_baseline:
-        terminalreporter.write_line(f"recorded in {baseline.path}")
+        terminalreporter.write_line(f"recorded in {os.path.relpath(baseline.path, config.invocation_params.dir)}")
         return
     recorded = ((record, baseline.recorded(record)) for record in records if record["verdict"] != "untested")
     better = sum(old is not None and is_worse(old, record["verdict"]) for record, old in recorded)
@@ -311,6 +319,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"{better} verdicts are better than recorded: run again with --update-claims-baseline"
         )
+
+
+def _results_path(config: pytest.Config) -> Path:
+    return config.rootpath / (config.option.claims_results or RESULTS)
 
 
 def _run(config: pytest.Config) -> dict[str, Any]:

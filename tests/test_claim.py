@@ -58,6 +58,21 @@ class TestRegion:
         with pytest.raises(ClaimError, match=rf"{kind.__name__}\(\) has no region"):
             kind()
 
+    @pytest.mark.parametrize("ends", [{"at_least": 0}, {"at_most": 1}, {"at_least": -1, "at_most": 2}, {"below": 1.5}])
+    def test_of_a_rate_leaves_out_some_rate(self, ends):
+        with pytest.raises(ClaimError, match="nothing could refute"):
+            Rate(**ends)
+
+    @pytest.mark.parametrize("ends", [{"above": 1}, {"at_least": 90}, {"below": 0}])
+    def test_of_a_rate_holds_some_rate(self, ends):
+        with pytest.raises(ClaimError, match="nothing could support"):
+            Rate(**ends)
+
+    def test_of_a_mean_divides_its_bounds(self):
+        assert Mean(above=0, bounds=(0, 1)).contains(0.1)
+        with pytest.raises(ClaimError, match="nothing could refute"):
+            Difference(at_least=-2, bounds=(-1, 1))
+
     @pytest.mark.parametrize("ends", [{"at_least": 0.5, "above": 0.5}, {"at_most": 0.5, "below": 0.4}])
     def test_has_each_end_once(self, ends):
         with pytest.raises(ClaimError, match="one end of the region twice"):

@@ -7,7 +7,7 @@ import torch
 from mechtests import ClaimError, Exact, Head, Rate, Source, System, Verdict, instead, other, random_sets, untrained
 from mechtests.claim import Claim
 from mechtests.controls import shuffled_weights
-from mechtests.judge import CONTROL_UNITS, Judge, Settings
+from mechtests.judge import Judge, Settings
 from mechtests.verdict import in_region
 
 
@@ -140,7 +140,9 @@ class TestControls:
         assert len(first) == 1 + 19
         assert all(torch.equal(inputs, first[0]) for inputs in first)
 
-    def test_sample_a_draw_until_it_stands_apart_and_never_beyond_a_few_times_the_models_units(self):
+    @staticmethod
+    def sampled(model, *controls, budget=Settings.budget):
+        """The judgement of a rate that is at least 0.5, and how many units each rate was last sampled with."""
         units = {}
 
         def measure(evidence, toy, rate):
@@ -148,13 +150,28 @@ class TestControls:
                 evidence.observe(numbers < rate)
             units[rate] = evidence.estimate().units
 
-        control = instead("rate", 0.0, 0.95)
-        judgement = Judge(Settings()).judge(
-            stated(Rate(at_least=0.5), control), Body(measure), {"toy": toy(), "rate": 0.96}, {"rate": 0.96}
+        claim = stated(Rate(at_least=0.5), instead("rate", *controls))
+        judgement = Judge(Settings(budget=budget)).judge(
+            claim, Body(measure), {"toy": toy(), "rate": model}, {"rate": model}
         )
+        return judgement, units
+
+    def test_sample_a_draw_until_it_stands_apart(self):
+        judgement, units = self.sampled(0.96, 0.0, 0.85)
+        assert judgement.verdict is Verdict.SUPPORTED
+        assert units[0.0] < units[0.85] < Settings.budget
+
+    def test_are_told_from_the_model_by_more_units_where_the_region_needed_few(self):
+        few, units = self.sampled(0.99, 0.9, budget=128)
+        assert few.verdict is Verdict.VACUOUS
+        judgement, units = self.sampled(0.99, 0.9)
+        assert judgement.verdict is Verdict.SUPPORTED
+        assert units[0.99] == Settings.budget
+
+    def test_are_sampled_no_longer_than_the_budget(self):
+        judgement, units = self.sampled(0.96, 0.955)
         assert judgement.verdict is Verdict.VACUOUS
-        assert units[0.0] <= units[0.96]
-        assert units[0.95] == CONTROL_UNITS * units[0.96]
+        assert units == {0.96: Settings.budget, 0.955: Settings.budget}
 
 
 class TestReplacement:
