@@ -98,7 +98,7 @@ class Judge:
 
     Attributes:
         settings: what the run judges by.
-        progress: called with a line of text while a claim is being sampled.
+        progress: called with a line of text while a claim is being sampled, and with none when it is judged.
     """
 
     settings: Settings
@@ -139,6 +139,8 @@ class Judge:
             # model and a control have in common, so the whole budget is spent before the claim is called vacuous.
             evidence = self._evidence(trial, self.settings.budget, lambda _: False)
             estimate, controls = self._compared(trial, evidence)
+        if self.progress:
+            self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
         seconds, curves = time.perf_counter() - began, tuple(evidence.curves)
         return Judgement(claim, trial.params, trial.system, verdict, estimate, controls, curves, reason, seconds)

@@ -5,11 +5,9 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -352,18 +350,23 @@ def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def _progress_line(config: pytest.Config) -> Any:
-    """Writes what is being sampled over one line of the terminal; ``None`` where nobody watches."""
-    if _is_worker(config) or not sys.stderr.isatty():
+def _progress_line(config: pytest.Config) -> Callable[[str], None] | None:
+    """Shows what is being sampled behind pytest's own line, a few times a second; nothing where nobody watches."""
+    if _is_worker(config):
         return None
     last = 0.0
 
     def show(text: str) -> None:
         nonlocal last
-        if time.monotonic() - last > 0.2:
-            last = time.monotonic()
-            capture = config.pluginmanager.getplugin("capturemanager")
-            with capture.global_and_fixture_disabled() if capture else nullcontext():
-                print(f"\r\033[K{text[:100]}\r", end="", file=sys.stderr, flush=True)
+        if text and time.monotonic() - last < 0.2:
+            return
+        last = time.monotonic()
+        writer = config.get_terminal_writer()
+        if not writer._file.isatty():
+            return
+        room = max(writer.fullwidth - writer.width_of_current_line - 2, 0)
+        # Save the cursor, write, clear the rest of the line, go back: pytest writes on where it was.
+        writer._file.write(f"\0337 {text[:room]}\033[K\0338")
+        writer._file.flush()
 
     return show
