@@ -8,6 +8,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -362,11 +363,12 @@ def _progress_line(config: pytest.Config) -> Callable[[str], None] | None:
             return
         last = time.monotonic()
         writer = config.get_terminal_writer()
-        if not writer._file.isatty():
-            return
-        room = max(writer.fullwidth - writer.width_of_current_line - 2, 0)
-        # Save the cursor, write, clear the rest of the line, go back: pytest writes on where it was.
-        writer._file.write(f"\0337 {text[:room]}\033[K\0338")
-        writer._file.flush()
+        capture = config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            if writer._file.isatty():
+                room = max(writer.fullwidth - writer.width_of_current_line - 2, 0)
+                # Save the cursor, write, clear the rest of the line, go back: pytest writes on where it was.
+                writer._file.write(f"\0337 {text[:room]}\033[K\0338")
+                writer._file.flush()
 
     return show
