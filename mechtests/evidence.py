@@ -83,6 +83,9 @@ class Evidence:
         alpha: the error rate of the interval.
         budget: the greatest number of units to sample.
         generator: randomness for the body; its seed is the run's, the claim's and its parameters'.
+        enough: whether sampling may stop at an estimate; by default, when the region is decided.
+        progress: called with each estimate on the way.
+        to_the_budget: whether to sample the whole budget, whatever is decided.
     """
 
     expect: Expectation
@@ -91,6 +94,7 @@ class Evidence:
     generator: torch.Generator
     enough: Callable[[Estimate], bool] | None = None
     progress: Callable[[Estimate], None] | None = None
+    to_the_budget: bool = False
     undefined_because: str | None = field(default=None, init=False)
     curves: list[Curve] = field(default_factory=list, init=False)
     _values: list[Float[np.ndarray, " unit"]] = field(default_factory=list, init=False)
@@ -116,6 +120,8 @@ class Evidence:
                     f"evidence.batches gave {asked} inputs and evidence.observe was given {observed} values. "
                     "Observe one value for each input: the unit is the input, never a point within it."
                 )
+            if self.to_the_budget:
+                continue
             estimate = self._sampled()
             if self.progress:
                 self.progress(estimate)

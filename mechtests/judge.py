@@ -137,7 +137,8 @@ class Judge:
         if estimate is not None and estimate.interval is not None and not all(control.clear for control in controls):
             # Sampling stopped as soon as the region was decided. The wide interval it stopped with may be all that the
             # model and a control have in common, so the whole budget is spent before the claim is called vacuous.
-            evidence = self._evidence(trial, self.settings.budget, lambda _: False)
+            evidence = self._evidence(trial, self.settings.budget, None)
+            evidence.to_the_budget = True
             estimate, controls = self._compared(trial, evidence)
         if self.progress:
             self.progress("")
