@@ -1,5 +1,6 @@
 """What a claim's body observes: the record it writes, and the estimate that comes of it."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -229,15 +230,26 @@ class Evidence:
         return self._sampled()
 
     def _sampled(self) -> Estimate:
-        values, region = np.concatenate(self._values), Interval(self.expect.lower, self.expect.upper)
-        mean = float(values.mean())
+        values = np.concatenate(self._values)
         if isinstance(self.expect, Mean):
             assert self.expect.bounds is not None
             interval = mean_interval(values, self.alpha, self.expect.bounds)
-            return Estimate(mean, interval, len(values), mean_e_value(values, region, self.expect.bounds))
-        successes = int(values.sum())
-        interval = rate_interval(successes, len(values), self.alpha)
-        return Estimate(mean, interval, len(values), rate_e_value(successes, len(values), region))
+        else:
+            interval = rate_interval(int(values.sum()), len(values), self.alpha)
+        return Estimate(float(values.mean()), interval, len(values), self._e_value(values))
+
+    def _e_value(self, values: Float[np.ndarray, " unit"]) -> float:
+        region = Interval(self.expect.lower, self.expect.upper)
+        bounds = self.expect.bounds if isinstance(self.expect, Mean) else None
+        low, high = bounds or (0.0, 1.0)
+        if region.lower <= low and region.upper >= high:
+            # An open end at the end of what a unit can be, as in "the rate is above 0": the mean lies there only if
+            # every unit does, so one unit elsewhere rules it out.
+            there = [end for end, excluded in ((low, self.expect.above), (high, self.expect.below)) if excluded == end]
+            return 0.0 if any((values == end).all() for end in there) else sys.float_info.max
+        if isinstance(self.expect, Mean):
+            return mean_e_value(values, region, (low, high))
+        return rate_e_value(int(values.sum()), len(values), region)
 
     def _units(self) -> int:
         return sum(map(len, self._values))

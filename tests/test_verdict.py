@@ -407,3 +407,24 @@ def test_an_exact_estimate_is_its_own_interval():
     assert (exact(2.0).low, exact(2.0).high) == (2.0, 2.0)
     assert (between(1.0, 3.0).low, between(1.0, 3.0).high) == (1.0, 3.0)
     assert np.isfinite(between(1.0, 3.0).value)
+
+
+class TestAnOpenEndAtTheEndOfTheValues:
+    """ "Sometimes": the rate is above 0, which one success shows and no number of failures refutes."""
+
+    @pytest.mark.parametrize("expect", [Rate(above=0), Mean(above=0, bounds=(0, 1))])
+    def test_one_success_supports(self, expect):
+        estimate = recorded(expect, "observe", [0.0] * 40 + [1.0])
+        assert decide(expect, estimate, ())[0] is Verdict.SUPPORTED
+        assert estimate.e_value >= 1000
+
+    @pytest.mark.parametrize("expect", [Rate(above=0), Mean(above=0, bounds=(0, 1))])
+    def test_no_success_leaves_open(self, expect):
+        estimate = recorded(expect, "observe", [0.0] * 40)
+        assert decide(expect, estimate, ())[0] is Verdict.INCONCLUSIVE
+        assert estimate.e_value == 0
+
+    def test_not_always_is_the_mirror(self):
+        expect = Rate(below=1)
+        assert decide(expect, recorded(expect, "observe", [1.0] * 40 + [0.0]), ())[0] is Verdict.SUPPORTED
+        assert decide(expect, recorded(expect, "observe", [1.0] * 40), ())[0] is Verdict.INCONCLUSIVE
