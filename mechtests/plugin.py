@@ -40,6 +40,7 @@ JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
 RECORD = pytest.StashKey[dict[str, Any]]()
 RECORDS = pytest.StashKey["Records"]()
+DOCUMENT = pytest.StashKey[dict[str, Any]]()
 BEGAN = pytest.StashKey[datetime]()
 TAKEN = pytest.StashKey[dict[str, tuple[Callable[..., object], str]]]()
 """Which test states each claim id."""
@@ -290,7 +291,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     records = config.stash[RECORDS].claims
     if not records or _is_worker(config):
         return
-    document = results_document(_run(config), records)
+    document = config.stash[DOCUMENT] = results_document(_run(config), records)
     write_results(_results_path(config), document)
     if config.option.update_claims_baseline:
         for record in records:
@@ -299,14 +300,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    records = config.stash[RECORDS].claims
-    if not records:
+    if DOCUMENT not in config.stash:
         return
+    records, suite = config.stash[DOCUMENT]["claims"], config.stash[DOCUMENT]["suite"]
     terminalreporter.section("claims")
     writer = terminalreporter._tw
     # A log has no width of its own; the table needs more than the 80 columns that pytest assumes for one.
     width = writer.fullwidth if writer._file.isatty() else max(writer.fullwidth, 120)
     print_claims(records, writer._file, width, writer.hasmarkup, config.get_verbosity() > 0)
+    if suite["sampled"]:
+        survive = f"{suite['surviving']} of {suite['sampled']} sampled claims"
+        terminalreporter.write_line(f"{survive} survive at a false discovery rate of {suite['fdr']:g} (e-BH)")
     terminalreporter.write_line(f"results: {os.path.relpath(_results_path(config), config.invocation_params.dir)}")
     baseline = config.stash[BASELINE]
     if config.option.update_claims_baseline:

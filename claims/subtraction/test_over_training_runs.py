@@ -17,7 +17,7 @@ FINDINGS = findings(test_default_plus, test_mirrored_logits, test_linear_neurons
 
 @claim(
     "subtraction/algorithm/universal",
-    "The finding is supported on at least eight in ten independently trained seeds of a recipe.",
+    "The finding is supported on eight in ten or more of a recipe's independent seeds that learned the task.",
     source=POST,
     # A unit is a training run, far dearer than an input: the error rate is the customary one.
     expect=Rate(at_least=0.8, alpha=0.05),
