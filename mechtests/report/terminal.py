@@ -17,7 +17,7 @@ Record = dict[str, Any]
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "○", "untested": "-"}
 """A mark for each verdict, so that none is told by colour alone."""
 
-_COLUMNS = {"verdict": 18, "claim": 34, "estimate": 26, "published": 16, "controls": 22}
+_COLUMNS = {"verdict": 19, "claim": 35, "estimate": 28, "published": 15, "controls": 18}
 """The columns and their share of the width; one without content is left out."""
 
 MANY = 8
