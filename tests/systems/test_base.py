@@ -57,7 +57,7 @@ def same(first, second):
 
 def count_passes(module):
     passes = []
-    module.register_forward_hook(lambda *_: passes.append(1))
+    module.register_forward_pre_hook(lambda *_: passes.append(1))
     return passes
 
 
@@ -188,41 +188,43 @@ class TestShuffledTwins:
 
 class TestActivations:
     def test_are_what_the_sites_return(self, system):
-        found = system.activations(TOKENS, ["embed", "layers"], key="tokens")
+        found = system.activations(TOKENS, ["embed", "layers"])
         assert found["embed"].equal(system.module.embed(TOKENS))
         assert found["layers"].equal(system.module(TOKENS))
 
     def test_are_computed_once(self, system):
         passes = count_passes(system.module)
-        first = system.activations(TOKENS, ["embed", "layers"], key="tokens")
-        again = system.activations(TOKENS, ["layers", "embed"], key="tokens")
-        system.activations(TOKENS, ["layers"], key="tokens")
+        first = system.activations(TOKENS, ["embed", "layers"])
+        again = system.activations(TOKENS, ["layers", "embed"])
+        system.activations(TOKENS, ["layers"])
         assert len(passes) == 1
         assert first["layers"] is again["layers"]
 
-    def test_without_a_key_are_computed_every_time(self, system):
+    def test_of_equal_inputs_are_computed_once_and_of_others_anew(self, system):
         passes = count_passes(system.module)
         first = system.activations(TOKENS, ["layers"])["layers"]
+        again = system.activations(TOKENS.clone(), ["layers"])["layers"]
         other = system.activations(TOKENS.flip(0), ["layers"])["layers"]
         assert len(passes) == 2
+        assert again is first
         assert other.equal(first.flip(0))
 
     def test_one_pass_gets_what_is_missing(self, system):
         passes = count_passes(system.module)
-        system.activations(TOKENS, ["embed"], key="tokens")
-        found = system.activations(TOKENS, ["embed", "norm", "layers"], key="tokens")
+        system.activations(TOKENS, ["embed"])
+        found = system.activations(TOKENS, ["embed", "norm", "layers"])
         assert found.keys() == {"embed", "norm", "layers"}
         assert len(passes) == 2
 
     def test_other_inputs_and_edits_are_computed_anew(self, system):
         passes = count_passes(system.module)
-        plain = system.activations(TOKENS, ["layers"], key="tokens")["layers"]
-        other = system.activations(TOKENS.clone(), ["layers"], key="others")["layers"]
-        erased = system.activations(TOKENS, ["layers"], zero("embed"), key="tokens")["layers"]
+        plain = system.activations(TOKENS, ["layers"])["layers"]
+        other = system.activations(TOKENS.flip(0), ["layers"])["layers"]
+        erased = system.activations(TOKENS, ["layers"], zero("embed"))["layers"]
         assert len(passes) == 3
-        assert other.equal(plain)
+        assert other.equal(plain.flip(0))
         assert not erased.equal(plain)
-        assert system.activations(TOKENS, ["layers"], zero("embed"), key="tokens")["layers"] is erased
+        assert system.activations(TOKENS, ["layers"], zero("embed"))["layers"] is erased
         assert len(passes) == 3
 
     def test_edits_may_select_on_the_axes_that_the_system_names(self):
@@ -237,7 +239,7 @@ class TestActivations:
         system = System(classifier(), "classifier", cache=RunCache(budget=0))
         passes = count_passes(system.module)
         for _ in range(2):
-            assert system.activations(TOKENS, ["layers"], key="tokens")["layers"].equal(system.module(TOKENS))
+            assert system.activations(TOKENS, ["layers"])["layers"].equal(system.module(TOKENS))
         assert len(passes) == 4
 
     def test_the_kind_of_twin_and_the_model_never_share(self, system):
@@ -249,10 +251,10 @@ class TestActivations:
             system.untrained(0).shuffled(0),
         ]
         for one in systems:
-            one.activations(TOKENS, ["layers"], key="tokens")
+            one.activations(TOKENS, ["layers"])
         for one in systems:
             assert one.cache is system.cache
-            assert one.activations(TOKENS, ["layers"], key="tokens")["layers"].equal(one.module(TOKENS))
+            assert one.activations(TOKENS, ["layers"])["layers"].equal(one.module(TOKENS))
 
     def test_twins_of_models_that_compute_otherwise_never_share(self):
         cache, x = RunCache(), torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
@@ -260,4 +262,4 @@ class TestActivations:
             System(nn.Sequential(nn.Linear(2, 2), after), "toy", cache=cache) for after in (nn.ReLU(), nn.Tanh())
         ]
         for twin in (system.untrained(0) for system in systems):
-            assert twin.activations(x, ["1"], key="x")["1"].equal(twin.module(x))
+            assert twin.activations(x, ["1"])["1"].equal(twin.module(x))
