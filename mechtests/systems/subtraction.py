@@ -181,7 +181,7 @@ class Subtraction(System):
         # One pass of the model as it is serves most claims, so what they ask of it is taken together.
         sites = [site] if edits else dict.fromkeys([*_OFTEN_ASKED, site])
         position = torch.tensor([POSITIONS["="]], device=self.device)
-        return self.activations(_tokens(problems), sites, *edits, positions=position)[site]
+        return self.activations(tokens_of(problems), sites, *edits, positions=position)[site]
 
     def _with_query(self, edit: Edit) -> Edit:
         axes = self.axes.get(edit.site, "").split()
@@ -212,7 +212,8 @@ def sign_loss(logits: Float[Tensor, "problem vocab"], problems: Problems) -> Flo
     return cross_entropy(logits, _signs(problems).to(logits.device), reduction="none")
 
 
-def _tokens(problems: Problems) -> Int[Tensor, "problem position"]:
+def tokens_of(problems: Problems) -> Int[Tensor, "problem position"]:
+    """The tokens ``a - b =`` of each problem."""
     minus, equals = (torch.full_like(problems.a, token) for token in (MINUS, EQUALS))
     return torch.stack([problems.a, minus, problems.b, equals], 1)
 
