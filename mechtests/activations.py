@@ -41,7 +41,8 @@ def run(
 ) -> dict[str | Place, Tensor]:
     """Activations at ``sites`` for ``inputs``, with ``edits`` made on the way.
 
-    The pass ends as soon as all of the sites were read and all of the edits made. A site that is both edited and asked
+    The pass ends as soon as all of the sites were read and all of the edits made; it goes on to the end where there is
+    nothing to read. A site that is both edited and asked
     for comes back edited. Of a submodule that is called several times in a pass, the first call is read, and every call
     edited.
 
@@ -280,7 +281,7 @@ class _Hooks:
             if site in self.taken.sites:
                 self.taken.take(site, activation, self.batch)
             del self.missing[site]
-            if not self.missing:
+            if not self.missing and self.taken.sites:
                 raise _Enough(self)
         if activation is first:
             return None

@@ -27,11 +27,12 @@ def digest(*things: Any) -> str:
     return found.hexdigest()
 
 
-def _parts(thing: Any) -> Iterator[bytes]:
+def _parts(thing: Any) -> Iterator[bytes | memoryview]:
     if isinstance(thing, Tensor) and thing.layout == torch.strided and not (thing.is_meta or thing.is_quantized):
         yield f"tensor {thing.dtype} {tuple(thing.shape)}".encode()
-        entries = thing.detach().cpu().resolve_conj().resolve_neg().contiguous()
-        yield entries.flatten().view(torch.uint8).numpy().tobytes()
+        # A clone, because a tensor of one entry counts as contiguous whatever its stride, and then has no bytes to see.
+        entries = thing.detach().cpu().resolve_conj().resolve_neg().clone(memory_format=torch.contiguous_format)
+        yield entries.flatten().view(torch.uint8).numpy().data
     elif isinstance(thing, tuple | list):
         yield f"{type(thing).__name__} {len(thing)}".encode()
         for one in thing:

@@ -267,7 +267,8 @@ def _some(site: str | Place, reference: Tensor) -> Tensor:
 
 def _indices(chosen: Any) -> Tensor:
     try:
-        found = torch.as_tensor(chosen, dtype=None if isinstance(chosen, Tensor) or chosen != [] else torch.long)
+        none = isinstance(chosen, list | tuple) and not chosen
+        found = torch.as_tensor(chosen, dtype=torch.long if none else None)
     except (TypeError, ValueError, RuntimeError):
         found = torch.zeros(())
     mask = found.dtype == torch.bool
