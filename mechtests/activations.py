@@ -6,8 +6,9 @@ of them stays after a run.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as _with
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +24,8 @@ Inputs = tuple[Shaped[Tensor, "input ..."], ...]
 """What a module is called with: tensors with a row for each input."""
 
 FEWEST = 16
-"""Fewest rows of a batch. Products of a row or two take another path through the processor, and round otherwise."""
+"""Batches begin at multiples of this many rows, and none has fewer: a processor multiplies rows in small groups, and
+what is left over, or a row or two by themselves, in another way that rounds otherwise."""
 
 
 def run(
@@ -39,8 +41,10 @@ def run(
 ) -> dict[str | Place, Tensor]:
     """Activations at ``sites`` for ``inputs``, with ``edits`` made on the way.
 
-    The pass ends as soon as the last of the sites was reached. A site that is both edited and asked for comes back
-    edited; of a submodule that is called several times in a pass, the first call counts.
+    The pass ends as soon as all of the sites were read and all of the edits made; it goes on to the end where there is
+    nothing to read. A site that is both edited and asked
+    for comes back edited. Of a submodule that is called several times in a pass, the first call is read, and every call
+    edited.
 
     Args:
         module: the module that has the sites.
@@ -49,30 +53,52 @@ def run(
         edits: changes, made in their order.
         axes: by site, the names of its activation's axes; ``batch`` is that of the inputs.
         forward: how the module is called, where it is not ``module(*inputs)``.
-        given: submodules that are not run: each returns what is given here, for all inputs.
-        rows: the most inputs to run at a time; all at once when ``None``.
+        given: submodules that are not run: each returns what is given here, a row an input.
+        rows: about how many inputs to run at a time, cut as :func:`batches` says; all at once when ``None``.
 
     Raises:
         SiteError: a site is no submodule or is not reached, or an edit or a part does not fit its site.
+        ValueError: the inputs are not tensors with a row for each input.
     """
-    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    tensors = as_inputs(inputs)
     call = forward or module
     taken = _Taken(sites, axes or {})
     for batch in batches(len(tensors[0]), rows):
         hooks = _Hooks(batch, taken, edits)
         replaced = _in_place_of(module, given or {}, batch)
-        with torch.inference_mode(), hooks.placed(module), replaced, suppress(_Enough):
-            call(*(tensor[batch.slice] for tensor in tensors))
+        with torch.inference_mode(), hooks.placed(module), replaced:
+            try:
+                call(*(tensor[batch.slice] for tensor in tensors))
+            except _Enough as enough:
+                if enough.hooks is not hooks:  # of a run around this one
+                    raise
         if hooks.missing:
-            raise SiteError(f"the pass never reached {', '.join(map(str, hooks.missing))}.")
+            raise SiteError(f"the pass never reached {', '.join(hooks.missing)}.")
     return taken.activations
 
 
+def as_inputs(inputs: Tensor | Inputs) -> Inputs:
+    """``inputs`` as a tuple of tensors.
+
+    Raises:
+        ValueError: they are not tensors, or have not as many rows each.
+    """
+    tensors = inputs if isinstance(inputs, tuple) else (inputs,)
+    rows = {one.shape[:1] if isinstance(one, Tensor) else None for one in tensors}
+    if len(rows) != 1 or not all(rows):
+        found = ", ".join(str(tuple(one.shape)) if isinstance(one, Tensor) else type(one).__name__ for one in tensors)
+        raise ValueError(f"expected tensors with a row for each input, as many rows each; found {found or 'none'}.")
+    return tensors
+
+
 def batches(many: int, rows: int | None) -> list[Rows]:
-    """``many`` inputs cut into batches of at most ``rows``, as even as can be."""
-    count = max(1, -(-many // rows)) if rows else 1
-    edges = [many * batch // count for batch in range(count + 1)]
-    return [Rows(first, last, many) for first, last in pairwise(edges)]
+    """``many`` inputs cut into batches of ``rows``, rounded down to a multiple of :data:`FEWEST`, which is the least.
+
+    What is left over is a batch of its own, or where it is shorter than :data:`FEWEST`, a part of the last.
+    """
+    step = max(FEWEST, rows // FEWEST * FEWEST) if rows else max(many, 1)
+    last = max(1, many - FEWEST + 1 if rows else 1)
+    return [Rows(first, last, many) for first, last in pairwise([*range(0, last, step), many])]
 
 
 def rows_within(budget: int, forward: Callable[..., object], inputs: Inputs) -> int:
@@ -91,36 +117,59 @@ class Call:
     """A submodule's call in a pass.
 
     Attributes:
-        start, end: when, counted over all starts and ends of the pass.
-        rowwise: whether it returns a tensor with a row for each input, and is called once.
+        start, end: when the first call began and ended, counted over all starts and ends of the pass.
+        pure: whether a row of what it returns for each input is all there is to it: it is called once, returns a tensor
+            with such rows, and does not change its arguments.
     """
 
     start: int
     end: int
-    rowwise: bool
+    pure: bool
 
 
 def calls(module: nn.Module, forward: Callable[..., object], inputs: Inputs) -> dict[str, Call]:
-    """The calls of every submodule in one pass, by dotted path."""
+    """The first calls of every submodule in a pass, by dotted path; the module itself is ``""``."""
+    order = _calls(module, forward, inputs)
+    if len(inputs[0]) == 1:
+        return order
+    # A tensor may be as long as there are inputs by chance. It is not with one input fewer.
+    fewer = _calls(module, forward, tuple(one[:-1] for one in inputs))
+    return {name: _with(call, pure=call.pure and name in fewer and fewer[name].pure) for name, call in order.items()}
+
+
+def _calls(module: nn.Module, forward: Callable[..., object], inputs: Inputs) -> dict[str, Call]:
     found: dict[str, Call] = {}
-    starts: dict[str, int] = {}
+    starts: dict[str, tuple[int, list[Tensor]]] = {}
     ticks = iter(range(2**62))
 
-    def starting(name: str) -> Callable[..., None]:
-        return lambda *_: starts.update({name: next(ticks)})
+    def tensors(args: tuple[object, ...], kwargs: dict[str, object]) -> list[Tensor]:
+        return [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor)]
 
-    def ending(name: str) -> Callable[..., None]:
-        def end(_module: nn.Module, _inputs: object, output: object) -> None:
-            rowwise = isinstance(output, Tensor) and output.ndim > 0 and len(output) == len(inputs[0])
-            found[name] = Call(starts[name], next(ticks), rowwise and name not in found)
+    def starting(name: str) -> Callable[..., None]:
+        def start(_layer: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+            starts.setdefault(name, (next(ticks), [one.clone() for one in tensors(args, kwargs)]))
+
+        return start
+
+    def ending(name: str, hooked: bool) -> Callable[..., None]:
+        def end(_layer: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object) -> None:
+            if name in found:
+                found[name] = _with(found[name], pure=False)
+                return
+            start, before = starts[name]
+            rowwise = isinstance(output, Tensor) and output.shape[:1] == inputs[0].shape[:1]
+            # What is given in its place is contiguous, and would be changed by the layer's own hooks once more.
+            pure = rowwise and isinstance(output, Tensor) and output.is_contiguous() and not hooked
+            unchanged = all(one.equal(other) for one, other in zip(tensors(args, kwargs), before, strict=True))
+            found[name] = Call(start, next(ticks), pure and unchanged)
 
         return end
 
     with ExitStack() as stack, torch.inference_mode():
-        for name, layer in module.named_modules():
-            if name:
-                stack.callback(layer.register_forward_pre_hook(starting(name)).remove)
-                stack.callback(layer.register_forward_hook(ending(name)).remove)
+        layers = [(name, layer, bool(layer._forward_hooks)) for name, layer in _named(module)]
+        for name, layer, hooked in layers:
+            stack.callback(layer.register_forward_pre_hook(starting(name), with_kwargs=True).remove)
+            stack.callback(layer.register_forward_hook(ending(name, hooked), with_kwargs=True).remove)
         forward(*inputs)
     return found
 
@@ -131,7 +180,7 @@ def upstream(module: nn.Module, order: Mapping[str, Call], sites: Collection[str
     over = {
         name
         for name, call in order.items()
-        if call.rowwise and call.end < first and next(module.get_submodule(name).parameters(), None) is not None
+        if call.pure and call.end < first and next(module.get_submodule(name).parameters(), None) is not None
     }
     return sorted(name for name in over if not any(name.startswith(f"{outer}.") for outer in over))
 
@@ -144,12 +193,16 @@ def reached(order: Mapping[str, Call], site: str) -> int:
     """
     call = order.get(site.removesuffix(INPUT))
     if call is None:
-        raise SiteError(f"the pass never reached {site}. It reached {', '.join(order)}.")
+        raise SiteError(f"the pass never reached {site}. It reached {', '.join(filter(None, order))}.")
     return call.start if site.endswith(INPUT) else call.end
 
 
 class _Enough(BaseException):
     """Ends a pass once all is found. No error, so that no ``except Exception`` on the way takes it for one."""
+
+    def __init__(self, hooks: "_Hooks") -> None:
+        super().__init__()
+        self.hooks = hooks
 
 
 class _Taken:
@@ -164,14 +217,12 @@ class _Taken:
 
     def take(self, site: str, activation: Tensor, batch: Rows) -> None:
         axes, many = self.axes.get(site, ""), batch.last - batch.first
-        if axes and activation.ndim != len(axes.split()):
-            raise SiteError(f"site {site} has the shape {tuple(activation.shape)}, and its axes are named {axes!r}.")
         for asked in self.sites[site]:
             part = asked.select(activation, axes) if isinstance(asked, Place) else activation
             left = asked.axes_left(axes) if isinstance(asked, Place) else axes
             if many == batch.total or (axes and BATCH not in left.split()):
-                # A copy, because later layers may work in place.
-                self.activations[asked] = part.clone() if part is activation else part
+                # A copy, because later layers may work in place; laid out like that of many batches.
+                self.activations[asked] = part.clone(memory_format=torch.contiguous_format)
                 continue
             along = left.split().index(BATCH) if axes else 0
             if part.ndim <= along or part.shape[along] != many:
@@ -190,7 +241,7 @@ class _Hooks:
         self.edits: dict[str, list[Edit]] = {}
         for edit in edits:
             self.edits.setdefault(edit.site, []).append(edit)
-        self.missing = set(taken.sites)
+        self.missing = dict.fromkeys([*self.edits, *taken.sites])
 
     @contextmanager
     def placed(self, module: nn.Module) -> Iterator[None]:
@@ -221,17 +272,22 @@ class _Hooks:
                 f"site {site} is a {type(first).__name__}. Expected a tensor, or a tuple that begins with one: "
                 "name a site further in or out."
             )
-        activation = first
+        activation, axes = first, self.taken.axes.get(site, "")
+        if axes and first.ndim != len(axes.split()):
+            raise SiteError(f"site {site} has the shape {tuple(first.shape)}, and its axes are named {axes!r}.")
         for edit in self.edits.get(site, ()):
-            activation = edit.apply(activation, self.taken.axes.get(site, ""), self.batch)
+            activation = edit.apply(activation, axes, self.batch)
         if site in self.missing:
-            self.taken.take(site, activation, self.batch)
-            self.missing.remove(site)
-            if not self.missing:
-                raise _Enough
+            if site in self.taken.sites:
+                self.taken.take(site, activation, self.batch)
+            del self.missing[site]
+            if not self.missing and self.taken.sites:
+                raise _Enough(self)
         if activation is first:
             return None
-        return (activation, *several[1:]) if several else activation
+        # A named tuple is made otherwise than other tuples and lists.
+        made: Callable[[Sequence[object]], object] = getattr(type(several), "_make", type(several))
+        return made([activation, *several[1:]]) if several else activation
 
 
 @contextmanager
@@ -240,9 +296,8 @@ def _in_place_of(module: nn.Module, given: Mapping[str, Tensor], batch: Rows) ->
     with ExitStack() as stack:
         for name, whole in given.items():
             layer = _layer(module, name)
-            part = whole if len(whole) != batch.total else whole[batch.slice]
             stack.callback(_restored, layer, layer.__dict__.get("forward"))
-            layer.forward = _returning(part)
+            layer.forward = _returning(whole[batch.slice])
         yield
 
 
@@ -251,7 +306,7 @@ def _returning(part: Tensor) -> Callable[..., Tensor]:
 
 
 def _restored(layer: nn.Module, own: Any) -> None:
-    del layer.__dict__["forward"]
+    layer.__dict__.pop("forward", None)
     if own is not None:
         layer.forward = own
 
@@ -260,8 +315,13 @@ def _layer(module: nn.Module, name: str) -> nn.Module:
     try:
         return module.get_submodule(name)
     except AttributeError:
-        known = ", ".join(name for name, _ in module.named_modules() if name)
+        known = ", ".join(name for name, _ in _named(module) if name)
         raise SiteError(f"{type(module).__name__} has no site {name!r}. It has: {known}.") from None
+
+
+def _named(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    # A submodule in two places has two names.
+    return module.named_modules(remove_duplicate=False)
 
 
 class _Made(TorchDispatchMode):

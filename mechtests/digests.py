@@ -16,7 +16,8 @@ def digest(*things: Any) -> str:
     """A sha256 over ``things``: tensors by type, shape and every bit; tuples, lists and dicts by their parts.
 
     Raises:
-        DigestError: there is something that is none of these, nor text, a number, a type of tensor or ``None``.
+        DigestError: there is something that is none of these, nor text, a number, a type of tensor or ``None``; or a
+            tensor whose entries are not all laid out in memory, such as a sparse one.
     """
     found = hashlib.sha256()
     for part in _parts(things):
@@ -26,16 +27,20 @@ def digest(*things: Any) -> str:
     return found.hexdigest()
 
 
-def _parts(thing: Any) -> Iterator[bytes]:
-    if isinstance(thing, Tensor):
+def _parts(thing: Any) -> Iterator[bytes | memoryview]:
+    if isinstance(thing, Tensor) and thing.layout == torch.strided and not (thing.is_meta or thing.is_quantized):
         yield f"tensor {thing.dtype} {tuple(thing.shape)}".encode()
-        yield thing.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        # A clone, because a tensor of one entry counts as contiguous whatever its stride, and then has no bytes to see.
+        entries = thing.detach().cpu().resolve_conj().resolve_neg().clone(memory_format=torch.contiguous_format)
+        yield entries.flatten().view(torch.uint8).numpy().data
     elif isinstance(thing, tuple | list):
         yield f"{type(thing).__name__} {len(thing)}".encode()
         for one in thing:
             yield from _parts(one)
     elif isinstance(thing, dict):
-        yield from _parts(sorted(thing.items(), key=repr))
+        yield f"dict {len(thing)}".encode()
+        for pair in sorted(thing.items(), key=lambda pair: repr(pair[0])):
+            yield from _parts(pair)
     elif thing is None or isinstance(thing, str | int | float | bool | torch.dtype | torch.device):
         yield f"{type(thing).__qualname__} {thing!r}".encode()
     else:

@@ -122,6 +122,7 @@ class Edit:
         factor: how much of the activation stays; broadcasts to it.
         value: what is added; broadcasts to the activation over all inputs.
         elsewhere: whether the change is made everywhere at the site but at the place.
+        over_inputs: whether ``value`` was made over the first axis of a reference, so that it must be that of inputs.
     """
 
     place: Place
@@ -129,6 +130,7 @@ class Edit:
     factor: float | Tensor = 0.0
     value: Tensor | None = None
     elsewhere: bool = False
+    over_inputs: bool = False
 
     @property
     def site(self) -> str:
@@ -161,38 +163,47 @@ class Edit:
         """
         names = axes.split()
         batch = names.index(BATCH) if BATCH in names else None if names else 0
+        if self.over_inputs and batch != 0:
+            raise SiteError(
+                f"{self}: the first axis of site {self.site} is not that of the inputs. Its axes: {axes}. "
+                "Work the value out and use replace(site, value, label)."
+            )
         if rows is None:
             many = 1 if batch is None or not activation.ndim else activation.shape[batch]
             rows = Rows(0, many, many)
         changed = self._changed(activation, batch, rows)
-        if not self.place.where:
-            return changed
-        mask = self.place.mask(activation, axes, rows)
-        return torch.where(~mask if self.elsewhere else mask, changed, activation)
+        if not torch.can_cast(changed.dtype, activation.dtype):
+            raise SiteError(f"{self}: gives {changed.dtype}, and the activation at {self.site} is {activation.dtype}.")
+        if self.place.where:
+            mask = self.place.mask(activation, axes, rows)
+            changed = torch.where(~mask if self.elsewhere else mask, changed, activation)
+        # A tensor of its own, because later layers may work in place; laid out in memory as the activation is, because
+        # sums and products over another layout round otherwise.
+        return torch.empty_like(activation).copy_(changed)
 
     def _changed(self, activation: Tensor, batch: int | None, rows: Rows) -> Tensor:
-        # Every way gives a tensor of its own, because the layers after the site may work in place.
-        if isinstance(self.factor, Tensor) or self.factor:
-            factor = self.factor
-            kept = activation * (
-                self._fitted(factor, activation, batch, rows) if isinstance(factor, Tensor) else factor
-            )
-            return kept if self.value is None else kept + self._fitted(self.value, activation, batch, rows)
-        if self.value is None:
-            return torch.zeros_like(activation)
-        return self._fitted(self.value, activation, batch, rows).clone()
+        added = None if self.value is None else self._fitted(self.value, activation, batch, rows)
+        if isinstance(self.factor, Tensor):
+            kept = activation * self._fitted(self.factor, activation, batch, rows)
+        elif self.factor:
+            kept = activation * self.factor
+        else:
+            return activation.new_zeros(()) if added is None else added
+        return kept if added is None else kept + added
 
     def _fitted(self, value: Tensor, activation: Tensor, batch: int | None, rows: Rows) -> Tensor:
-        a_row_each = batch is not None and value.ndim == activation.ndim and value.shape[batch] == rows.total
-        if a_row_each and batch is not None:
-            value = value.narrow(batch, rows.first, rows.last - rows.first)
+        shape = list(activation.shape)
+        if batch is not None and value.ndim == len(shape) > batch and value.shape[batch] != 1:
+            # A row for each of all inputs, of which the batch needs its own.
+            shape[batch] = rows.total
         try:
-            return value.to(activation).expand_as(activation)
+            fitted = value.to(activation.device).expand(shape)
         except RuntimeError:
             raise SiteError(
                 f"{self}: its value has the shape {tuple(value.shape)}, and the activation at {self.site} "
-                f"{tuple(activation.shape)}. Give one that broadcasts to it."
+                f"{tuple(shape)}. Give one that broadcasts to it."
             ) from None
+        return fitted if shape == list(activation.shape) else fitted[(slice(None),) * (batch or 0) + (rows.slice,)]
 
 
 def at(site: str | Place, /, **where: Any) -> Place:
@@ -211,7 +222,8 @@ def zero(site: str | Place, /, **where: Any) -> Edit:
 
 def mean(site: str | Place, reference: Shaped[Tensor, "input *activation"], /, **where: Any) -> Edit:
     """Mean ablation: the mean over the inputs of ``reference``, which are activations at the whole site."""
-    return Edit(at(site, **where), f"mean of {len(reference):,} inputs", value=reference.mean(0, keepdim=True))
+    value = _some(site, reference).mean(0, keepdim=True)
+    return Edit(at(site, **where), f"mean of {len(reference):,} inputs", value=value, over_inputs=True)
 
 
 def resample(
@@ -221,8 +233,9 @@ def resample(
 
     ``reference`` holds an activation at the whole site for each input of the run that is changed, in any order.
     """
-    drawn = torch.randint(len(reference), (len(reference),), generator=generator).to(reference.device)
-    return Edit(at(site, **where), f"resample from {len(reference):,} inputs", value=reference[drawn])
+    many = len(_some(site, reference))
+    drawn = torch.randint(many, (many,), generator=generator, device=generator.device).to(reference.device)
+    return Edit(at(site, **where), f"resample from {many:,} inputs", value=reference[drawn], over_inputs=True)
 
 
 def patch(site: str | Place, source: Shaped[Tensor, "input *activation"], /, **where: Any) -> Edit:
@@ -236,9 +249,9 @@ def scale(site: str | Place, factor: float | Tensor, /, **where: Any) -> Edit:
     return Edit(at(site, **where), f"scale {words}", factor)
 
 
-def replace(site: str | Place, value: Tensor, label: str, /, **where: Any) -> Edit:
+def replace(site: str | Place, value: float | Tensor, label: str, /, **where: Any) -> Edit:
     """Put ``value``, called ``label`` in the report, in the activation's place; it must broadcast to it."""
-    return Edit(at(site, **where), f"replace with {label}", value=value)
+    return Edit(at(site, **where), f"replace with {label}", value=torch.as_tensor(value))
 
 
 def keep_only(site: str | Place, /, **where: Any) -> Edit:
@@ -246,21 +259,29 @@ def keep_only(site: str | Place, /, **where: Any) -> Edit:
     return zero(site, **where).everywhere_else()
 
 
+def _some(site: str | Place, reference: Tensor) -> Tensor:
+    if not reference.ndim or not len(reference):
+        raise SiteError(f"{site}: the reference has the shape {tuple(reference.shape)}. Expected a row for each input.")
+    return reference
+
+
 def _indices(chosen: Any) -> Tensor:
-    found = torch.as_tensor(chosen)
-    if (
-        found.ndim > 1
-        or (found.is_floating_point() and found.numel())
-        or (found.dtype == torch.bool and not found.ndim)
-    ):
+    try:
+        none = isinstance(chosen, list | tuple) and not chosen
+        found = torch.as_tensor(chosen, dtype=torch.long if none else None)
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.zeros(())
+    mask = found.dtype == torch.bool
+    if found.ndim > 1 or found.is_floating_point() or found.is_complex() or (mask and not found.ndim):
         raise SiteError(f"a part is selected by an index, a list of indices or a boolean mask, not by {chosen!r}.")
-    return found if found.numel() else found.long()
+    # Bytes would be taken for a mask.
+    return found if mask else found.long()
 
 
 def _words(chosen: Tensor) -> str:
     if chosen.dtype == torch.bool:
         return f"{int(chosen.sum())} of {len(chosen)}"
-    numbers = [str(number) for number in chosen.reshape(-1).tolist()]
+    numbers = [str(number) for number in chosen.reshape(-1).tolist()] or ["none"]
     return ", ".join(numbers if len(numbers) <= 8 else [*numbers[:6], f"… {len(numbers)} in all"])
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from mechtests.activations import Inputs, calls, reached, rows_within, run, upstream
+from mechtests.activations import Inputs, as_inputs, calls, reached, rows_within, run, upstream
 from mechtests.cache import RunCache
 from mechtests.checkpoints import Checkpoint
 from mechtests.digests import DigestError, digest
@@ -36,7 +36,7 @@ class Derived:
     """A site that no submodule returns, worked out from others when it is asked for.
 
     Attributes:
-        sources: the sites that it is worked out from.
+        sources: the sites that it is worked out from, which may be derived themselves.
         compute: from the system and the activations there to this one's.
         axes: the names of its axes.
     """
@@ -185,7 +185,7 @@ class System:
             SiteError: a site is not reached, or an edit or a part does not fit its site.
             ChangedWeightsError: the weights were changed after the system was made.
         """
-        return self._activations(_tensors(inputs), tuple(sites), edits, arguments, {})
+        return self._activations(as_inputs(inputs), tuple(sites), edits, arguments, {})
 
     def sweep(
         self,
@@ -197,17 +197,21 @@ class System:
         """For each of ``ablations``, the activations at ``sites`` with it made.
 
         They are those of :meth:`activations`, bit for bit. Submodules whose work is over before the first changed site
-        is reached are run once for all, and not again for each ablation.
+        is reached are run once for all, and not again for each ablation; only where they return a row for each input,
+        and hand nothing on but by what they return.
         """
-        tensors, asked = _tensors(inputs), tuple(sites)
+        tensors, asked = as_inputs(inputs), tuple(sites)
         order = calls(self.module, self._called(arguments), tuple(tensor[:_FEW] for tensor in tensors))
+        given: dict[str | Place, Tensor] = {}
         for ablation in ablations:
             edits = (ablation,) if isinstance(ablation, Edit) else tuple(ablation)
             if not edits:
                 yield self._activations(tensors, asked, (), arguments, {})
                 continue
             changed = {edit.site for edit in edits}
-            given = self._activations(tensors, tuple(upstream(self.module, order, changed)), (), arguments, {})
+            over = upstream(self.module, order, changed)
+            if given.keys() != set(over):
+                given = self._activations(tensors, tuple(over), (), arguments, {})
             first = min(reached(order, site) for site in changed)
             early = {site for site in asked if all(reached(order, at(one).site) < first for one in self._sources(site))}
             before = tuple(site for site in asked if site in early)
@@ -225,6 +229,9 @@ class System:
         arguments: Mapping[str, Any],
         given: Mapping[str, Tensor],
     ) -> dict[str | Place, Tensor]:
+        for edit in edits:
+            if (rule := self.derived.get(edit.site)) is not None:
+                raise SiteError(f"{edit}: this site is worked out, and no part of the pass. Change {rule.sources}.")
         note(edits)
         key = self._key(inputs, edits, arguments)
         found: dict[str | Place, Tensor] = {}
@@ -239,7 +246,8 @@ class System:
             call = self._called(arguments)
             computed = run(self.module, inputs, list(needed), edits, self.axes, forward=call, given=given, rows=rows)
             for site in missing:
-                found[site] = self._derived(site, computed)
+                with torch.inference_mode():  # so that nobody can change in place what is kept
+                    found[site] = self._derived(site, computed)
                 if key is not None:
                     self.cache.put((*key, at(site).key), found[site])
         return {site: found[site] for site in sites}
@@ -247,14 +255,14 @@ class System:
     def _sources(self, site: str | Place) -> tuple[str | Place, ...]:
         """What a pass must read to give ``site``."""
         rule = self.derived.get(at(site).site)
-        return (site,) if rule is None else rule.sources
+        return (site,) if rule is None else tuple(one for source in rule.sources for one in self._sources(source))
 
     def _derived(self, site: str | Place, computed: Mapping[str | Place, Tensor]) -> Tensor:
         if site in computed:
             return computed[site]
         place = at(site)
         rule = self.derived[place.site]
-        return place.select(rule.compute(self, *(computed[source] for source in rule.sources)), rule.axes)
+        return place.select(rule.compute(self, *(self._derived(one, computed) for one in rule.sources)), rule.axes)
 
     def _called(self, arguments: Mapping[str, Any]) -> Callable[..., object]:
         return lambda *inputs: self.forward(*(one.to(self.device) for one in inputs), **arguments)
@@ -263,12 +271,15 @@ class System:
         """Tells a pass from all others; ``None`` where there is no telling."""
         if self._version != _version(self.module):
             raise ChangedWeightsError(
-                f"the weights of {self.name} were changed in place after the system was made, so what is kept of it is "
+                f"the weights of {self.name} were changed or moved after the system was made, so what is kept of it is "
                 "of other weights. Change a copy of the module and wrap that: System(module, name)."
             )
         weights = next(self.module.parameters(), torch.empty(0))
+        # Two kinds of system may call the same weights in two ways, and derive otherwise what they call the same.
+        kind = f"{type(self).__module__}.{type(self).__qualname__}"
+        edited = [edit.key for edit in edits]
         try:
-            told = digest(inputs, [edit.key for edit in edits], dict(arguments), weights.dtype, weights.device.type)
+            told = digest(kind, inputs, edited, dict(arguments), weights.dtype, weights.device.type)
         except DigestError:
             return None
         return self.identity, told
@@ -276,8 +287,9 @@ class System:
     def _rows(self, inputs: Inputs, arguments: Mapping[str, Any]) -> int | None:
         if len(inputs[0]) <= _FEW:
             return None
-        shapes = tuple(tuple(one.shape[1:]) for one in inputs)
-        key = (self.architecture, shapes, repr(sorted(arguments)), self.batch_bytes)
+        shapes = [(tuple(one.shape[1:]), one.dtype) for one in inputs]
+        given = {name: (one.shape, one.dtype) if isinstance(one, Tensor) else one for name, one in arguments.items()}
+        key = (self.architecture, self.batch_bytes, repr((shapes, given)))
         if key not in self._rows_known:
             self._rows_known[key] = rows_within(self.batch_bytes, self._called(arguments), inputs)
         return self._rows_known[key]
@@ -287,10 +299,6 @@ class System:
         twin.module = module.eval().requires_grad_(False)
         twin.checkpoint, twin.identity, twin._version = None, identity, _version(module)
         return twin
-
-
-def _tensors(inputs: Tensor | Inputs) -> Inputs:
-    return inputs if isinstance(inputs, tuple) else (inputs,)
 
 
 def _architecture(module: nn.Module) -> str:
@@ -303,6 +311,6 @@ def _weights(module: nn.Module) -> str:
     return digest(_architecture(module), dict(module.state_dict()))
 
 
-def _version(module: nn.Module) -> int:
-    """Grows with every change of a weight in place."""
-    return sum(weight._version for weight in module.parameters() if not weight.is_inference())
+def _version(module: nn.Module) -> list[tuple[int, int]]:
+    """Where each weight is, and how often it was changed in place; changes through ``.data`` are not counted."""
+    return [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in module.parameters()]
