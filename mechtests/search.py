@@ -78,15 +78,15 @@ class Search:
 
     Attributes:
         counterexample: what was found, if anything was.
-        replayed: whether it was known from an earlier run.
-        reason: why there is no counterexample, where it is not that no input failed.
+        reason: why nothing was found.
+        replayed: whether what was found was known from an earlier run.
         inputs: how many different inputs were put to the claim's body.
         seconds: time taken.
     """
 
     counterexample: Counterexample | None = None
-    replayed: bool = False
     reason: str | None = None
+    replayed: bool = False
     inputs: int = 0
     seconds: float = 0.0
 
@@ -147,7 +147,7 @@ def search(
         found = Search(_counterexample(told, point), replayed=True)
     else:
         point, reason = _searched(answers, drawn, seed, budget)
-        found = Search(_counterexample(told, point) if point else None, reason=reason)
+        found = Search(_counterexample(told, point) if point else None, reason)
         if kept and point:
             kept.save(key, json.dumps(point).encode())
     return replace(found, inputs=len(answers.known | told.known), seconds=time.perf_counter() - began)
@@ -217,18 +217,25 @@ def _read(value: bytes, family: Family[Any]) -> Point | None:
 
 
 def _searched(answers: _Answers, drawn: Drawn, seed: int, budget: int) -> tuple[Point | None, str | None]:
-    """The simplest point on which the claim fails; or ``None``, and why where it is not that none failed."""
+    """The simplest point on which the claim fails; or ``None``, and why."""
     start = _start(answers, drawn, seed, budget)
     point = _deeper(answers, start, seed) if start else None
     if point is None and drawn.failing:
-        return None, f"none of the {drawn.failing} inputs on which the claim failed does so when it is asked again"
+        return (
+            None,
+            f"none of the {drawn.failing} inputs on which the claim failed does so when it is put to the body again",
+        )
     if point is None:
-        return None, None
+        return None, f"none of {len(answers.known)} inputs that were tried failed"
     (answer,) = answers.of([point])
     if all(known.raised for known in answers.known.values()):
         return None, f"the body answers none of the inputs that are put to it: {answer.raised}"
-    if not all(_like(answer, again) for _ in range(ASKED_AGAIN) for again in answers.put_again([point])):
-        return None, f"the answer to {answers.family.describe(point).text} is not the same each time it is asked for"
+    for _ in range(ASKED_AGAIN):
+        (again,) = answers.put_again([point])
+        if not _like(answer, again):
+            other = f", another time {again.raised}" if again.raised else ""
+            text = answers.family.describe(point).text
+            return None, f"the answer to {text} is not the same each time it is put to the body{other}"
     return point, None
 
 

@@ -15,7 +15,7 @@ from mechtests.curve import Curve
 from mechtests.evidence import Estimate
 from mechtests.inference import e_benjamini_hochberg
 from mechtests.judge import Judgement
-from mechtests.search import Search
+from mechtests.search import Counterexample
 from mechtests.systems.base import System
 from mechtests.verdict import ControlResult
 
@@ -43,7 +43,7 @@ def claim_record(judgement: Judgement, checkpoint: Record | None, story: str, re
         story: the mechanism's story, the first line of its test file.
         rerun: the command that judges this claim on this checkpoint again.
     """
-    estimate = judgement.estimate
+    estimate, search = judgement.estimate, judgement.search
     return {
         **_stated(judgement.claim, judgement.params, story, rerun),
         "checkpoint": checkpoint,
@@ -54,10 +54,10 @@ def claim_record(judgement: Judgement, checkpoint: Record | None, story: str, re
         "e_value": _finite(estimate.e_value) if estimate else None,
         "p_value": estimate.p_value if estimate else None,
         "controls": [_control(control) for control in judgement.controls],
-        "counterexample": _counterexample(judgement.search),
-        "search": _search(judgement.search),
+        "counterexample": _counterexample(search.counterexample) if search and search.counterexample else None,
+        "no_counterexample": search.reason if search else None,
         "figures": [_curve(curve) for curve in judgement.curves],
-        "seconds": round(judgement.seconds, 4),
+        "seconds": round(judgement.seconds + (search.seconds if search else 0), 4),
         "reason": judgement.reason,
     }
 
@@ -75,7 +75,7 @@ def untested_record(claim: Claim, params: Mapping[str, str], story: str, rerun: 
         "p_value": None,
         "controls": [],
         "counterexample": None,
-        "search": None,
+        "no_counterexample": None,
         "figures": [],
         "seconds": 0.0,
         "reason": reason,
@@ -100,10 +100,10 @@ def checkpoint_record(systems: Sequence[System]) -> Record | None:
 
 
 def counterexample_text(record: Mapping[str, Any]) -> str | None:
-    """The counterexample of a claim of a results file, or why it has none where that needs saying; or ``None``."""
-    found, search = record["counterexample"], record.get("search")
+    """The counterexample of a claim of a results file, or why it has none; ``None`` where none was searched for."""
+    found, why_none = record["counterexample"], record["no_counterexample"]
     if found is None:
-        return f"no counterexample: {search['reason']}" if search and search["reason"] else None
+        return why_none and f"no counterexample: {why_none}"
     if found["raised"]:
         return f"simplest input that the claim's body cannot answer: {found['text']} ({found['raised']})"
     return f"simplest input on which it fails: {found['text']}"
@@ -173,10 +173,7 @@ def _control(control: ControlResult) -> Record:
     }
 
 
-def _counterexample(search: Search | None) -> Record | None:
-    if search is None or search.counterexample is None:
-        return None
-    found = search.counterexample
+def _counterexample(found: Counterexample) -> Record:
     return {
         "parameters": dict(found.point),
         "text": found.drawing.text,
@@ -185,13 +182,6 @@ def _counterexample(search: Search | None) -> Record | None:
         "fails": {name: list(ends) for name, ends in found.fails.items()},
         "figures": [_curve(curve) for curve in found.drawing.curves],
     }
-
-
-def _search(search: Search | None) -> Record | None:
-    if search is None:
-        return None
-    told = {"inputs": search.inputs, "replayed": search.replayed, "reason": search.reason}
-    return {**told, "seconds": round(search.seconds, 4)}
 
 
 def _curve(curve: Curve) -> Record:
