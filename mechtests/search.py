@@ -330,6 +330,7 @@ def _look(
         report_multiple_bugs=False,
         print_blob=False,
         verbosity=Verbosity.quiet,
+        backend="hypothesis",
         suppress_health_check=list(HealthCheck),
     )
     @hypothesis.seed(seed)
