@@ -219,17 +219,15 @@ def _read(value: bytes, family: Family[Any]) -> Point | None:
 def _searched(answers: _Answers, drawn: Drawn, seed: int, budget: int) -> tuple[Point | None, str | None]:
     """The simplest point on which the claim fails; or ``None``, and why."""
     start = _start(answers, drawn, seed, budget)
+    raised = [answer.raised for answer in answers.known.values()]
+    if all(raised):
+        return None, f"the body answers no input that is chosen for it: {raised[0]}"
     point = _deeper(answers, start, seed) if start else None
     if point is None and drawn.failing:
-        return (
-            None,
-            f"none of the {drawn.failing} inputs on which the claim failed does so when it is put to the body again",
-        )
+        return None, f"none of the {drawn.failing} inputs on which it failed does when it is put to the body again"
     if point is None:
         return None, f"none of {len(answers.known)} inputs that were tried failed"
     (answer,) = answers.of([point])
-    if all(known.raised for known in answers.known.values()):
-        return None, f"the body answers none of the inputs that are put to it: {answer.raised}"
     for _ in range(ASKED_AGAIN):
         (again,) = answers.put_again([point])
         if not _like(answer, again):

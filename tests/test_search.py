@@ -378,14 +378,22 @@ class TestBodyThat:
         assert (counterexample.point, counterexample.answer.raised) == ({"a": 700, "b": 1}, None)
         assert counterexample.fails == {"a": (700, 999), "b": (0, 999)}
 
-    def test_answers_nothing_but_what_it_draws_itself_has_no_counterexample(self):
+    @pytest.mark.parametrize(
+        ("bound", "told"),
+        [
+            (2, "is not the same each time it is put to the body, another time RuntimeError: shape"),
+            (50, "the body answers no input that is chosen for it: RuntimeError: shape"),
+        ],
+        ids=["32 fail", "fewer than 32 fail"],
+    )
+    def test_answers_batches_of_its_own_size_alone_has_no_counterexample(self, bound, told):
         def only_32(evidence, toy):
             for inputs in evidence.batches(GRID):
-                evidence.observe(inputs["a"].reshape(4, 8).flatten() > 50)
+                evidence.observe(inputs["a"].reshape(4, 8).flatten() >= bound)
 
-        search = searched(only_32).search
+        search = searched(only_32, expect=Rate(at_least=0.9)).search
         assert search.counterexample is None
-        assert "another time RuntimeError: shape" in search.reason
+        assert told in search.reason
 
     def test_is_interrupted_stops_the_run(self):
         judge, arguments = Judge(Settings()), {"toy": head(0.0)}
