@@ -3,9 +3,10 @@
 from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, Control, Source, claim
 from mechtests.controls import instead, other, random_sets, shuffled_weights, untrained
+from mechtests.curve import Curve
 from mechtests.evidence import Evidence
 from mechtests.expectations import ClaimError, Difference, Exact, Mean, Monotone, Permutation, Rank, Rate
-from mechtests.families import Family, Integer, Parameters, Real
+from mechtests.families import Drawing, Family, Integer, Parameters, Point, Real
 from mechtests.interventions import Edit, Place, at, keep_only, mean, patch, replace, resample, scale, zero
 from mechtests.models import system_fixture
 from mechtests.replication import Finding, findings
@@ -17,7 +18,9 @@ __all__ = [
     "Claim",
     "ClaimError",
     "Control",
+    "Curve",
     "Difference",
+    "Drawing",
     "Edit",
     "Evidence",
     "Exact",
@@ -30,6 +33,7 @@ __all__ = [
     "Parameters",
     "Permutation",
     "Place",
+    "Point",
     "Rank",
     "Rate",
     "Real",

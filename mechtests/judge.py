@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from hypothesis.database import ExampleDatabase
 
 from mechtests.claim import Claim, Control
 from mechtests.controls import system_argument
-from mechtests.evidence import Curve, Estimate, Evidence
+from mechtests.curve import Curve
+from mechtests.evidence import Drawn, Estimate, Evidence
 from mechtests.expectations import ClaimError
+from mechtests.search import Question, Search, search
 from mechtests.systems.base import System
 from mechtests.verdict import ControlResult, Verdict, control_result, decide, in_region
 
@@ -54,6 +57,8 @@ class Judgement:
         curves: responses recorded on the way.
         reason: why, where the region alone does not say it.
         seconds: time taken.
+        drawn: the units that a counterexample can be searched from; ``None`` where the claim has none.
+        search: what the search for a counterexample came to; ``None`` where there was no search.
     """
 
     claim: Claim
@@ -65,6 +70,8 @@ class Judgement:
     curves: tuple[Curve, ...] = ()
     reason: str | None = None
     seconds: float = 0.0
+    drawn: Drawn | None = None
+    search: Search | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,12 @@ class Judge:
     Attributes:
         settings: what the run judges by.
         progress: called with a line of text while a claim is being sampled, and with none when it is judged.
+        counterexamples: where they are kept from run to run.
     """
 
     settings: Settings
     progress: Callable[[str], None] | None = None
+    counterexamples: ExampleDatabase | None = None
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
     _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
 
@@ -129,6 +138,41 @@ class Judge:
         # The same weights may lie in two files, and each has its name.
         return replace(self._judged[key], system=trial.system)
 
+    def search(self, judgement: Judgement, body: Body, arguments: Mapping[str, Any]) -> Judgement:
+        """``judgement`` with the simplest input on which the claim fails, where there is one and it is found.
+
+        There is a search where each unit is a yes or no to one input of one family. The verdict and all that it rests
+        on stay what they are, whatever the search meets.
+        """
+        if judgement.drawn is None:
+            return judgement
+        trial = _Trial(judgement.claim, body, arguments, judgement.params)
+        puts = itertools.count(1)
+
+        def put(batch: object) -> Question:
+            if self.progress:
+                self.progress(f"{trial.claim.id} · looking for a counterexample, batch {next(puts)}")
+            question = Question(trial.claim.expect, self.settings.alpha, 0, self._generator(trial), batch=batch)
+            trial.body(**trial.arguments, evidence=question)
+            return question
+
+        began = time.perf_counter()
+        try:
+            found = search(
+                put,
+                judgement.drawn,
+                seed=self._seed(trial),
+                budget=self.settings.budget,
+                kept=self.counterexamples if judgement.system else None,
+                key=repr(trial.key(judgement.system.identity if judgement.system else None)).encode(),
+            )
+        except Exception as error:  # a family that cannot draw its input, say
+            reason = f"the search broke off with {type(error).__name__}: {error}"
+            found = Search(reason=reason, seconds=time.perf_counter() - began)
+        if self.progress:
+            self.progress("")
+        return replace(judgement, search=found)
+
     def _measure(self, trial: _Trial) -> Judgement:
         began = time.perf_counter()
         claim = trial.claim
@@ -144,7 +188,8 @@ class Judge:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
         seconds, curves = time.perf_counter() - began, tuple(evidence.curves)
-        return Judgement(claim, trial.params, trial.system, verdict, estimate, controls, curves, reason, seconds)
+        drawn = evidence.drawn() if estimate is not None else None
+        return Judgement(claim, trial.params, trial.system, verdict, estimate, controls, curves, reason, seconds, drawn)
 
     def _compared(self, trial: _Trial, evidence: Evidence) -> tuple[Estimate | None, tuple[ControlResult, ...]]:
         estimate = trial.observe(evidence)
@@ -184,16 +229,20 @@ class Judge:
             yield trial.observe(self._evidence(trial, budget, apart), changed)
 
     def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
-        # The same inputs for the model and its controls: what differs is what is judged, never the draw.
-        stated = f"{self.settings.seed}\0{trial.claim.id}\0{list(trial.params.items())}"
-        seed = int.from_bytes(hashlib.sha256(stated.encode()).digest()[:7], "big")
-
         def tell(estimate: Estimate) -> None:
             if self.progress:
                 self.progress(f"{trial.claim.id} · {estimate.units} units · [{estimate.low:.3f}, {estimate.high:.3f}]")
 
         alpha = trial.claim.expect.alpha or self.settings.alpha
-        return Evidence(trial.claim.expect, alpha, budget, torch.Generator().manual_seed(seed), enough, tell)
+        return Evidence(trial.claim.expect, alpha, budget, self._generator(trial), enough, tell)
+
+    def _generator(self, trial: _Trial) -> torch.Generator:
+        # The same inputs for the model and its controls: what differs is what is judged, never the draw.
+        return torch.Generator().manual_seed(self._seed(trial))
+
+    def _seed(self, trial: _Trial) -> int:
+        stated = f"{self.settings.seed}\0{trial.claim.id}\0{list(trial.params.items())}"
+        return int.from_bytes(hashlib.sha256(stated.encode()).digest()[:7], "big")
 
 
 def parameter_text(value: object) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from mechtests.baseline import Baseline, BaselineError, is_worse
 from mechtests.cache import RunCache
@@ -103,7 +104,8 @@ def pytest_configure(config: pytest.Config) -> None:
     except (CheckpointError, BaselineError, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[MODELS], config.stash[BASELINE] = models, baseline
-    config.stash[JUDGE] = Judge(settings, _progress_line(config))
+    kept = DirectoryBasedExampleDatabase(config.rootpath / ".hypothesis" / "examples")
+    config.stash[JUDGE] = Judge(settings, _progress_line(config), kept)
     config.stash[RECORDS], config.stash[BEGAN] = Records(), datetime.now(UTC)
     config.stash[TAKEN] = {}
     config.pluginmanager.register(config.stash[RECORDS])
@@ -205,7 +207,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     config = pyfuncitem.config
     arguments = _arguments(pyfuncitem)
-    judgement = config.stash[JUDGE].judge(claim, pyfuncitem.obj, arguments, _parameters(pyfuncitem))
+    judge, body = config.stash[JUDGE], pyfuncitem.obj
+    judgement = judge.judge(claim, body, arguments, _parameters(pyfuncitem))
+    judgement = judge.search(judgement, body, arguments)
     checkpoint = checkpoint_record([judgement.system] if judgement.system else config.stash[MODELS].all(claim.system))
     record = claim_record(judgement, checkpoint, _story(pyfuncitem), _rerun(pyfuncitem))
     pyfuncitem.stash[RECORD] = record

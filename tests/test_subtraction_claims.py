@@ -12,6 +12,7 @@ from claims.subtraction import (
     test_linear_neurons,
     test_mirrored_logits,
     test_operand_readers,
+    test_task,
 )
 from claims.subtraction.selectors import periodic, sign_relevant
 from claims.subtraction.source import PROBLEMS
@@ -29,7 +30,14 @@ from mechtests.systems.subtraction_transformer import (
     SubtractionTransformer,
 )
 
-MODULES = (test_default_plus, test_mirrored_logits, test_linear_neurons, test_operand_readers, test_algorithm)
+MODULES = (
+    test_task,
+    test_default_plus,
+    test_mirrored_logits,
+    test_linear_neurons,
+    test_operand_readers,
+    test_algorithm,
+)
 FINDINGS = {str(finding): finding for finding in findings(*MODULES)}
 SUPPORTED, REFUTED = Verdict.SUPPORTED, Verdict.REFUTED
 
@@ -191,6 +199,7 @@ class TestThePostsAlgorithm:
 ELSEWHERE = [ATTENTION[0], (0.4, 0.1, 0.4, 0.1), *ATTENTION[2:]]
 EVEN = [(0.25,) * 4] * 4
 VARIANTS = {
+    "task/right-sign": {"effects": (0, 0)},
     "default-plus/plus-when-operands-erased": {"default": {PLUS: 6.21, MINUS: 18.6}},
     "default-plus/erased-accuracy-is-the-plus-share": {"default": {PLUS: 6.21, MINUS: 18.6}},
     "default-plus/erased-loss": {"effects": (0, 0)},

@@ -3,6 +3,8 @@
 from mechtests.report.results import (
     checkpoint_record,
     claim_record,
+    counterexample_text,
+    extent_text,
     results_document,
     schema,
     untested_record,
@@ -13,6 +15,8 @@ from mechtests.report.terminal import print_claims
 __all__ = [
     "checkpoint_record",
     "claim_record",
+    "counterexample_text",
+    "extent_text",
     "print_claims",
     "results_document",
     "schema",

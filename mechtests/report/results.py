@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mechtests.claim import Claim
+from mechtests.curve import Curve
 from mechtests.evidence import Estimate
 from mechtests.inference import e_benjamini_hochberg
 from mechtests.judge import Judgement
+from mechtests.search import Counterexample
 from mechtests.systems.base import System
 from mechtests.verdict import ControlResult
 
@@ -41,7 +43,7 @@ def claim_record(judgement: Judgement, checkpoint: Record | None, story: str, re
         story: the mechanism's story, the first line of its test file.
         rerun: the command that judges this claim on this checkpoint again.
     """
-    estimate = judgement.estimate
+    estimate, search = judgement.estimate, judgement.search
     return {
         **_stated(judgement.claim, judgement.params, story, rerun),
         "checkpoint": checkpoint,
@@ -52,9 +54,10 @@ def claim_record(judgement: Judgement, checkpoint: Record | None, story: str, re
         "e_value": _finite(estimate.e_value) if estimate else None,
         "p_value": estimate.p_value if estimate else None,
         "controls": [_control(control) for control in judgement.controls],
-        "counterexample": None,
-        "figures": [{"kind": "curve", "label": curve.label, "x": curve.x, "y": curve.y} for curve in judgement.curves],
-        "seconds": round(judgement.seconds, 4),
+        "counterexample": _counterexample(search.counterexample) if search and search.counterexample else None,
+        "no_counterexample": search.reason if search else None,
+        "figures": [_curve(curve) for curve in judgement.curves],
+        "seconds": round(judgement.seconds + (search.seconds if search else 0), 4),
         "reason": judgement.reason,
     }
 
@@ -72,6 +75,7 @@ def untested_record(claim: Claim, params: Mapping[str, str], story: str, rerun: 
         "p_value": None,
         "controls": [],
         "counterexample": None,
+        "no_counterexample": None,
         "figures": [],
         "seconds": 0.0,
         "reason": reason,
@@ -93,6 +97,28 @@ def checkpoint_record(systems: Sequence[System]) -> Record | None:
     made = system.checkpoint.provenance
     known = {"step": made.step, "seed": made.seed, "recipe": made.recipe, "commit": made.commit}
     return {"name": system.checkpoint.name, "sha256": system.checkpoint.sha256, **known}
+
+
+def counterexample_text(record: Mapping[str, Any]) -> str | None:
+    """The counterexample of a claim of a results file, or why it has none; ``None`` where none was searched for."""
+    found, why_none = record["counterexample"], record["no_counterexample"]
+    if found is None:
+        return why_none and f"no counterexample: {why_none}"
+    if found["raised"]:
+        return f"simplest input that the claim's body cannot answer: {found['text']} ({found['raised']})"
+    return f"simplest input on which it fails: {found['text']}"
+
+
+def extent_text(record: Mapping[str, Any]) -> str | None:
+    """By how much the claim fails on the counterexample of a claim of a results file, and how far around it."""
+    if (found := record["counterexample"]) is None:
+        return None
+    by = "" if found["margin"] is None else f" by {-found['margin']:.4g}"
+    ends = [
+        f"with {name} " + (f"at {low:.4g} alone" if low == high else f"from {low:.4g} to {high:.4g}")
+        for name, (low, high) in found["fails"].items()
+    ]
+    return f"it fails there{by}, and {', '.join(ends)}"
 
 
 def results_document(run: Mapping[str, Any], records: Sequence[Record]) -> Record:
@@ -145,6 +171,21 @@ def _control(control: ControlResult) -> Record:
         "p_value": control.p_value,
         "clear": control.clear,
     }
+
+
+def _counterexample(found: Counterexample) -> Record:
+    return {
+        "parameters": dict(found.point),
+        "text": found.drawing.text,
+        "margin": found.answer.margin,
+        "raised": found.answer.raised,
+        "fails": {name: list(ends) for name, ends in found.fails.items()},
+        "figures": [_curve(curve) for curve in found.drawing.curves],
+    }
+
+
+def _curve(curve: Curve) -> Record:
+    return {"kind": "curve", "label": curve.label, "x": curve.x, "y": curve.y}
 
 
 def _finite(e_value: float | None) -> float | None:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mechtests.report.results import counterexample_text
+
 Record = dict[str, Any]
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "○", "untested": "-"}
@@ -73,6 +75,7 @@ def _cells(group: Sequence[Record], claim: str, checkpoint: str) -> dict[str, Te
     named = Text(claim)
     if checkpoint:
         named.append(f"\n{checkpoint}", style="dim")
+        named.append("".join(f"\n{told}" for told in filter(None, map(counterexample_text, group))), style="dim")
     units = _units(group)
     estimate = Text(_estimate(group))
     estimate.append(f"\n{group[0]['expect']['region']}" + (f"; {units} units" if units else ""), style="dim")
