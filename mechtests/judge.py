@@ -15,6 +15,7 @@ from mechtests.controls import system_argument
 from mechtests.curve import Curve
 from mechtests.evidence import Drawn, Estimate, Evidence
 from mechtests.expectations import ClaimError
+from mechtests.interventions import noted
 from mechtests.search import Question, Search, search
 from mechtests.systems.base import System
 from mechtests.verdict import ControlResult, Verdict, control_result, decide, in_region
@@ -55,6 +56,7 @@ class Judgement:
         estimate: what was observed; ``None`` where there was nothing to observe.
         controls: what was observed where the claim should not hold; empty where the region alone decided.
         curves: responses recorded on the way.
+        interventions: the edits made on the model, in words, each once.
         reason: why, where the region alone does not say it.
         seconds: time taken.
         drawn: the units that a counterexample can be searched from; ``None`` where the claim has none.
@@ -68,6 +70,7 @@ class Judgement:
     estimate: Estimate | None = None
     controls: tuple[ControlResult, ...] = ()
     curves: tuple[Curve, ...] = ()
+    interventions: tuple[str, ...] = ()
     reason: str | None = None
     seconds: float = 0.0
     drawn: Drawn | None = None
@@ -177,26 +180,30 @@ class Judge:
         began = time.perf_counter()
         claim = trial.claim
         evidence = self._evidence(trial, self.settings.budget, None)
-        estimate, controls = self._compared(trial, evidence)
+        with noted() as edits:
+            estimate = trial.observe(evidence)
+        controls = self._controls(trial, estimate)
         if estimate is not None and estimate.interval is not None and not all(control.clear for control in controls):
             # Sampling stopped as soon as the region was decided. The wide interval it stopped with may be all that the
             # model and a control have in common, so the whole budget is spent before the claim is called vacuous.
             evidence = self._evidence(trial, self.settings.budget, None)
             evidence.to_the_budget = True
-            estimate, controls = self._compared(trial, evidence)
+            estimate = trial.observe(evidence)
+            controls = self._controls(trial, estimate)
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
         seconds, curves = time.perf_counter() - began, tuple(evidence.curves)
         drawn = evidence.drawn() if estimate is not None else None
-        return Judgement(claim, trial.params, trial.system, verdict, estimate, controls, curves, reason, seconds, drawn)
+        return Judgement(
+            claim, trial.params, trial.system, verdict, estimate, controls, curves, tuple(edits), reason, seconds, drawn
+        )
 
-    def _compared(self, trial: _Trial, evidence: Evidence) -> tuple[Estimate | None, tuple[ControlResult, ...]]:
-        estimate = trial.observe(evidence)
+    def _controls(self, trial: _Trial, estimate: Estimate | None) -> tuple[ControlResult, ...]:
         # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
         if estimate is None or not in_region(trial.claim.expect, estimate):
-            return estimate, ()
-        return estimate, tuple(self._control(control, trial, estimate) for control in trial.claim.controls)
+            return ()
+        return tuple(self._control(control, trial, estimate) for control in trial.claim.controls)
 
     def _control(self, control: Control, trial: _Trial, model: Estimate) -> ControlResult:
         # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mechtests.baseline import is_worse
-from mechtests.report import counterexample_text, extent_text
+from mechtests.report import counterexample_text, extent_text, interventions_text
 
 
 def conclude(record: Mapping[str, Any], recorded: str | None, strict: bool) -> None:
@@ -38,6 +38,8 @@ def _explained(record: Mapping[str, Any]) -> str:
         interval = "" if record["interval"] is None else " in [{:.4g}, {:.4g}]".format(*record["interval"])
         observed = f"observed {record['estimate']:.4g}{interval} over {record['units']} units"
         lines.append(f"{observed}; region {record['expect']['region']}")
+    if edits := interventions_text(record):
+        lines.append(f"with {edits}")
     lines += filter(None, [record["reason"], counterexample_text(record), extent_text(record)])
     lines.append(f"again: {record['rerun']}")
     return "\n".join(lines)

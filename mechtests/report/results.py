@@ -23,6 +23,9 @@ SCHEMA = "mechtests/1"
 FDR = 0.05
 """The share of false ones that is tolerated, on average, among the claims marked as surviving."""
 
+_TOLD = 4
+"""So many interventions are told in words; the others are counted."""
+
 Record = dict[str, Any]
 
 _UNKNOWN = {"step": None, "seed": None, "recipe": None, "commit": None}
@@ -56,6 +59,7 @@ def claim_record(judgement: Judgement, checkpoint: Record | None, story: str, re
         "controls": [_control(control) for control in judgement.controls],
         "counterexample": _counterexample(search.counterexample) if search and search.counterexample else None,
         "no_counterexample": search.reason if search else None,
+        "interventions": list(judgement.interventions),
         "figures": [_curve(curve) for curve in judgement.curves],
         "seconds": round(judgement.seconds + (search.seconds if search else 0), 4),
         "reason": judgement.reason,
@@ -76,6 +80,7 @@ def untested_record(claim: Claim, params: Mapping[str, str], story: str, rerun: 
         "controls": [],
         "counterexample": None,
         "no_counterexample": None,
+        "interventions": [],
         "figures": [],
         "seconds": 0.0,
         "reason": reason,
@@ -119,6 +124,15 @@ def extent_text(record: Mapping[str, Any]) -> str | None:
         for name, (low, high) in found["fails"].items()
     ]
     return f"it fails there{by}, and {', '.join(ends)}"
+
+
+def interventions_text(record: Mapping[str, Any]) -> str | None:
+    """What was changed in the model on the way, for a claim of a results file; ``None`` where nothing was."""
+    edits = record["interventions"]
+    if not edits:
+        return None
+    more = len(edits) - _TOLD
+    return "; ".join(edits[:_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
 
 def results_document(run: Mapping[str, Any], records: Sequence[Record]) -> Record:
