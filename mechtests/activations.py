@@ -94,7 +94,7 @@ def as_inputs(inputs: Tensor | Inputs) -> Inputs:
 def batches(many: int, rows: int | None) -> list[Rows]:
     """``many`` inputs cut into batches of ``rows``, rounded down to a multiple of :data:`FEWEST`, which is the least.
 
-    What is left over is a batch of its own, or where it is shorter than :data:`FEWEST`, a part of the last.
+    Cut so, products round as they do uncut; very wide ones (of more than 1,024 numbers) may not. What is left over is a batch of its own, or where it is shorter than :data:`FEWEST`, a part of the last.
     """
     step = max(FEWEST, rows // FEWEST * FEWEST) if rows else max(many, 1)
     last = max(1, many - FEWEST + 1 if rows else 1)
