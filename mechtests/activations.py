@@ -42,9 +42,8 @@ def run(
     """Activations at ``sites`` for ``inputs``, with ``edits`` made on the way.
 
     The pass ends as soon as all of the sites were read and all of the edits made; it goes on to the end where there is
-    nothing to read. A site that is both edited and asked
-    for comes back edited. Of a submodule that is called several times in a pass, the first call is read, and every call
-    edited.
+    nothing to read. A site that is both edited and asked for comes back edited. Of a submodule that is called several
+    times in a pass, the first call is read, and every call edited.
 
     Args:
         module: the module that has the sites.
@@ -94,7 +93,8 @@ def as_inputs(inputs: Tensor | Inputs) -> Inputs:
 def batches(many: int, rows: int | None) -> list[Rows]:
     """``many`` inputs cut into batches of ``rows``, rounded down to a multiple of :data:`FEWEST`, which is the least.
 
-    What is left over is a batch of its own, or where it is shorter than :data:`FEWEST`, a part of the last.
+    Cut so, products round on a processor as they do uncut; sums of over 1,024 numbers may not. What is left over is
+    a batch of its own, or where it is shorter than :data:`FEWEST`, a part of the last.
     """
     step = max(FEWEST, rows // FEWEST * FEWEST) if rows else max(many, 1)
     last = max(1, many - FEWEST + 1 if rows else 1)

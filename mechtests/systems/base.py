@@ -172,8 +172,8 @@ class System:
         """Activations at ``sites`` for ``inputs``, from the cache or one forward pass.
 
         The pass goes no further than the last site asked for. It is cut into batches by the system's ``batch_bytes``,
-        which changes no number. What comes from the cache is what the same weights gave for the same inputs, edits and
-        arguments, whatever they are called.
+        which changes no number where :func:`~mechtests.activations.batches` says so. What comes from the cache is what
+        the same weights gave for the same inputs, edits and arguments, whatever they are called.
 
         Args:
             inputs: what the module is called with: tensors with a row for each input.
