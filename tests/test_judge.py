@@ -369,4 +369,4 @@ class TestInterventions:
             evidence.exact(5)
 
         assert judge.judge(stated(Exact(above=1)), outer, {}).interventions == ()
-        assert judge.judge(stated(Exact(above=1)), mean_weight, {"toy": toy()}).interventions == ()
+        assert Judge(Settings()).judge(LARGE, mean_weight, {"toy": toy()}).interventions == ()
