@@ -137,7 +137,8 @@ class Judge:
             return self._measure(trial)
         key = trial.key(trial.system.identity)
         if key not in self._judged:
-            self._judged[key] = self._measure(trial)
+            with noted():  # what controls change is told to nobody, nor to a claim in which this one is judged
+                self._judged[key] = self._measure(trial)
         # The same weights may lie in two files, and each has its name.
         return replace(self._judged[key], system=trial.system)
 
