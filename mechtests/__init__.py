@@ -1,6 +1,7 @@
 """mechtests: mechanistic claims about models as falsifiable tests."""
 
 from mechtests.activations import Edit, replace, scale, zero
+from mechtests.cache import remembered
 from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, Control, Source, claim
 from mechtests.controls import instead, other, random_sets, shuffled_weights, untrained
@@ -40,6 +41,7 @@ __all__ = [
     "instead",
     "other",
     "random_sets",
+    "remembered",
     "replace",
     "scale",
     "shuffled_weights",

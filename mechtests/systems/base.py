@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mechtests.activations import Axes, Edit, raw_bytes, run
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.checkpoints import Checkpoint
 
 
@@ -50,12 +50,12 @@ class System:
         *,
         checkpoint: Checkpoint | None = None,
         identity: str | None = None,
-        cache: RunCache | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.module = module.eval().requires_grad_(False)
         self.name = name
         self.checkpoint = checkpoint
-        self.cache = RunCache() if cache is None else cache
+        self.cache = Cache() if cache is None else cache
         self._untrained: dict[int, Self] = {}
         self.identity = identity or (checkpoint.sha256 if checkpoint else _digest(module))
 
@@ -140,6 +140,7 @@ class System:
         found = {site: activation for site, activation in kept.items() if activation is not None}
         if missing := [site for site in sites if site not in found]:
             moved = inputs.to(self.device)
+            self.cache.passes += 1
             computed = run(self.module, lambda: self.module(moved, **arguments), missing, edits, self.axes)
             for site, activation in computed.items():
                 if key is not None:

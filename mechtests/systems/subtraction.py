@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mechtests.activations import Axes, Edit, SiteError
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.checkpoints import CheckpointError, fill, read
 from mechtests.families import Problems
 from mechtests.systems.base import Head, System
@@ -51,7 +51,7 @@ class Subtraction(System):
     }
 
     @classmethod
-    def load(cls, path: Path, device: torch.device, cache: RunCache) -> Self:
+    def load(cls, path: Path, device: torch.device, cache: Cache) -> Self:
         """The system with the weights at ``path``.
 
         Raises:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mechtests import Head, System, zero
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 
 
 class Classifier(nn.Module):
@@ -234,7 +234,7 @@ class TestActivations:
         assert found[:, 1].all()
 
     def test_are_computed_every_time_where_nothing_can_be_kept(self):
-        system = System(classifier(), "classifier", cache=RunCache(budget=0))
+        system = System(classifier(), "classifier", cache=Cache(budget=0))
         passes = count_passes(system.module)
         for _ in range(2):
             assert system.activations(TOKENS, ["layers"], key="tokens")["layers"].equal(system.module(TOKENS))
@@ -255,7 +255,7 @@ class TestActivations:
             assert one.activations(TOKENS, ["layers"], key="tokens")["layers"].equal(one.module(TOKENS))
 
     def test_twins_of_models_that_compute_otherwise_never_share(self):
-        cache, x = RunCache(), torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+        cache, x = Cache(), torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
         systems = [
             System(nn.Sequential(nn.Linear(2, 2), after), "toy", cache=cache) for after in (nn.ReLU(), nn.Tanh())
         ]
