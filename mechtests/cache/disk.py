@@ -18,7 +18,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mechtests.cache.warning import warn
@@ -32,7 +31,8 @@ _SIGNATURE = """Signature: 8a477f597d28d172789f06886806bc55
 # For the form of this file see https://bford.info/cachedir/
 """
 
-_NAME = re.compile(r"[0-9a-f]{64}\.(safetensors|[0-9a-f]{32}\.tmp)")
+_ENDING = ".safetensors"
+_NAME = re.compile(r"[0-9a-f]{64}(\.safetensors|\.[0-9a-f]{32}\.tmp)")
 _DEAD = 60.0
 """Seconds after which a file that nothing more was written to has lost its writer."""
 
@@ -69,7 +69,7 @@ class Disk:
     Attributes:
         folder: where the files are.
         budget: how many bytes they may take. The least recently used go first, whoever wrote them. One process keeps
-            to the budget at any time; several may exceed it by a sixteenth each before they look again.
+            to the budget at any time; several may exceed it by a sixteenth or a tensor each before they look again.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Disk:
             found, tensor = _read(path, self._device)
         except FileNotFoundError:
             return None  # never written, or another process made room
-        except (SafetensorError, _DamagedError) as error:
+        except _DamagedError as error:
             self._tell(f"{path}: damaged ({error}). What it held is computed anew.")
             return None
         except OSError as error:
@@ -131,19 +131,9 @@ class Disk:
         if not self._writing or tensor.nbytes > self.budget:
             return
         parts = _parts(text, tensor)
-        path = self._path(text)
-        unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
         try:
-            if not self._make_room(sum(map(len, parts))):
-                return
-            self._mark()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with unfinished.open("xb") as file:
-                    file.writelines(parts)
-                os.replace(unfinished, path)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            if self._make_room(sum(map(len, parts))):
+                self._write(self._path(text), parts)
         except FileNotFoundError:
             pass  # another process cleared the folder at this very moment
         except OSError as error:
@@ -160,22 +150,30 @@ class Disk:
     def clear(self) -> None:
         """Remove every tensor, and what writers left unfinished. A run that uses the folder goes on."""
         for file in self._files():
-            file.path.unlink(missing_ok=True)
-        for folder in (self.folder / _FORM).glob("*"):
-            with suppress(OSError):  # somebody is writing there again
-                folder.rmdir()
+            _remove(file.path)  # folders stay, because somebody may be about to write there
 
-    def _path(self, text: str) -> Path:
+    def _path(self, text: str) -> str:
         name = sha256(text.encode()).hexdigest()
-        return self.folder / _FORM / name[:2] / f"{name}.safetensors"
+        return f"{self.folder}/{_FORM}/{name[:2]}/{name}{_ENDING}"
 
-    def _mark(self) -> None:
-        """Say that this is a cache, so that backups and git leave it alone, and a later run knows it as its own."""
-        ignore = self.folder / ".gitignore"
-        if not ignore.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / _TAG).write_text(_SIGNATURE)
-            ignore.write_text("*\n")
+    def _write(self, path: str, parts: tuple[bytes, bytes, memoryview]) -> None:
+        unfinished = f"{path.removesuffix(_ENDING)}.{uuid.uuid4().hex}.tmp"
+        if not os.path.isdir(folder := os.path.dirname(path)):
+            self._make_folder(folder)
+        try:
+            with open(unfinished, "xb") as file:
+                file.writelines(parts)
+            os.replace(unfinished, path)
+        except OSError:
+            _remove(unfinished)
+            raise
+
+    def _make_folder(self, folder: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Before all else it says that it is a cache: a later run knows it as its own, backups and git leave it alone.
+        (self.folder / _TAG).write_text(_SIGNATURE)
+        (self.folder / ".gitignore").write_text("*\n")
+        os.makedirs(folder, exist_ok=True)
 
     def _make_room(self, size: int) -> bool:
         """Whether a file of ``size`` bytes may be written, now that the least recently used made room for it."""
@@ -191,7 +189,7 @@ class Disk:
         files, total, share = [], 0, self.budget // _SHARE
         for file in self._files():
             if not file.finished and time.time() - file.stat.st_mtime > _DEAD:
-                file.path.unlink(missing_ok=True)
+                _remove(file.path)
                 continue
             files.append(file)
             total += file.stat.st_size
@@ -201,7 +199,7 @@ class Disk:
                 if total + size <= self.budget - share:
                     break
                 if file.finished:
-                    file.path.unlink(missing_ok=True)
+                    _remove(file.path)
                     total -= file.stat.st_size
         return max(size, min(self.budget - total, share))
 
@@ -210,18 +208,23 @@ class Disk:
             for found in _listed(folder.path):
                 if _NAME.fullmatch(found.name):
                     with suppress(FileNotFoundError):  # gone since
-                        yield _File(Path(found.path), found.stat(), found.name.endswith(".safetensors"))
+                        yield _File(found.path, found.stat(), found.name.endswith(_ENDING))
 
 
 @dataclass(frozen=True)
 class _File:
-    path: Path
+    path: str
     stat: os.stat_result
     finished: bool
 
 
 class _DamagedError(Exception):
     pass
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.remove(path)
 
 
 def _listed(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -233,45 +236,57 @@ def _listed(folder: Path | str) -> list[os.DirEntry[str]]:
 
 
 def _parts(text: str, tensor: Tensor) -> tuple[bytes, bytes, memoryview]:
-    """The parts of the file: its header's length, the header, and the tensor's bytes in the order of its memory.
+    """The parts of a tensor's file: the length of its header, the header, and the bytes in the order of its memory.
 
-    The form is that of safetensors, which is written here because its own writer copies the bytes first. It knows
-    fewer types than torch, and no strides: they are told beside it, and the checksum covers what is told.
+    The form is that of safetensors. It knows fewer types than torch, and no strides, so they are told beside it.
     """
     flat = tensor.as_strided((tensor.numel(),), (1,)).cpu()
     raw = flat.view(torch.uint8).numpy().data
-    entry = json.dumps(
-        {
-            "key": text,
-            "dtype": str(tensor.dtype).removeprefix("torch."),
-            "shape": tensor.shape,
-            "stride": tensor.stride(),
-            "device": tensor.device.type,
-            "inference": tensor.is_inference(),
-        }
-    )
-    layout = {"dtype": "U8", "shape": raw.shape, "data_offsets": (0, raw.nbytes)}
-    header = json.dumps({"__metadata__": {"entry": entry, "crc32": _checksum(entry, raw)}, "bytes": layout}).encode()
-    header += b" " * (-len(header) % 8)
+    about = {
+        "key": text,
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "shape": tensor.shape,
+        "stride": tensor.stride(),
+        "device": tensor.device.type,
+        "inference": tensor.is_inference(),
+    }
+    header = _header(json.dumps(about), raw)
     return len(header).to_bytes(8, "little"), header, raw
 
 
-def _read(path: Path, device: torch.device | None) -> tuple[str, Tensor]:
-    """The key's text and the tensor that the file at ``path`` holds."""
-    with safe_open(path, framework="pt") as file:
-        told = file.metadata() or {}
-        entry, raw = told.get("entry", ""), file.get_tensor("bytes")
-        if told.get("crc32") != _checksum(entry, raw.flatten().view(torch.uint8).numpy().data):
-            raise _DamagedError("its checksum is another")
-        about = json.loads(entry)
-        device = torch.device("cpu") if device is None or about["device"] == "cpu" else device
-        # A tensor as it was put: one of inference mode cannot be changed, and records no gradient.
-        with torch.inference_mode(about["inference"]):
-            own = raw.to(device, copy=True)  # until now it lies in the mapped file
-            flat = own.view(getattr(torch, about["dtype"]))
+def _header(entry: str, raw: memoryview) -> bytes:
+    """The one header that a file with this entry and these bytes may have."""
+    # Of the checksums at hand the fastest that sees every flipped bit: SHA-256 and BLAKE2 take four times as long.
+    checksum = f"{zlib.crc32(raw, zlib.crc32(entry.encode())):08x}"
+    layout = {"dtype": "U8", "shape": [raw.nbytes], "data_offsets": [0, raw.nbytes]}
+    header = json.dumps({"__metadata__": {"entry": entry, "crc32": checksum}, "bytes": layout}).encode()
+    return header + b" " * (-len(header) % 8)
+
+
+def _read(path: str, device: torch.device | None) -> tuple[str, Tensor]:
+    """The key's text and the tensor that the file at ``path`` holds.
+
+    The library's reader opens a file twice, and between the two another process may replace or remove it.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if length > size - 8:
+            raise _DamagedError("it is truncated")
+        header = file.read(length)
+        try:
+            entry = json.loads(header)["__metadata__"]["entry"]
+            about = json.loads(entry)
+            dtype, inference = getattr(torch, about["dtype"]), bool(about["inference"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _DamagedError("its header cannot be read") from error
+        # A tensor as it was put: what was made in inference mode cannot be changed and records no gradient.
+        with torch.inference_mode(inference):
+            raw = torch.empty(size - 8 - length, dtype=torch.uint8)
+            bytes_ = raw.numpy().data
+            if file.readinto(bytes_) < len(bytes_) or header != _header(entry, bytes_):
+                raise _DamagedError("its checksum is another")
+            if device is not None and about["device"] != "cpu":
+                raw = raw.to(device)
+            flat = raw.view(dtype)
             return about["key"], flat.as_strided(about["shape"], about["stride"])
-
-
-def _checksum(entry: str, raw: memoryview) -> str:
-    # The fastest here that notices every flipped bit: a GB/s or more, where SHA-256 and BLAKE2 do a quarter of that.
-    return f"{zlib.crc32(raw, zlib.crc32(entry.encode())):08x}"
