@@ -9,7 +9,7 @@ from benchmarks.ratios import ratios
 from claims.subtraction.source import PROBLEMS
 from fixtures.subtraction import CHECKPOINTS
 from mechtests import scale, zero
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.systems import Subtraction
 from mechtests.systems.subtraction import MINUS, PLUS, tokens_of
 
@@ -22,7 +22,7 @@ PASSES = 32
 def subtraction():
     """A shipped seed, with a cache that keeps nothing."""
     path = next(iter(sorted(CHECKPOINTS.glob("*.safetensors"))))
-    return Subtraction.load(path, torch.device("cuda" if torch.cuda.is_available() else "cpu"), RunCache(0))
+    return Subtraction.load(path, torch.device("cuda" if torch.cuda.is_available() else "cpu"), Cache(0))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_ablating_each_neuron_is_one_product(benchmark, subtraction, tokens):
     signs, neurons = [PLUS, MINUS], subtraction.module.config.d_mlp
     at = torch.tensor([3], device=subtraction.device)
     # What every ablation starts from; with a cache it is there already.
-    subtraction.cache = RunCache()
+    subtraction.cache = Cache()
     subtraction.logits(PROBLEMS)
 
     def by_passes():
@@ -163,7 +163,7 @@ def test_a_sweep_shares_what_comes_before(benchmark, subtraction, tokens):
         "passes": lambda: [finished(subtraction.activations(tokens, ["logits"], edit)) for edit in edits],
         "sweep": lambda: [finished(found) for found in subtraction.sweep(tokens, ["logits"], edits)],
     }
-    subtraction.cache = RunCache(0)
+    subtraction.cache = Cache(0)
     found = ratios(runs, against="passes", rounds=3)
     benchmark.extra_info.update(found)
     benchmark.pedantic(runs["sweep"], rounds=1)

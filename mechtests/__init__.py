@@ -1,5 +1,6 @@
 """mechtests: mechanistic claims about models as falsifiable tests."""
 
+from mechtests.cache import remembered
 from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, Control, Source, claim
 from mechtests.controls import instead, other, random_sets, shuffled_weights, untrained
@@ -49,6 +50,7 @@ __all__ = [
     "other",
     "patch",
     "random_sets",
+    "remembered",
     "replace",
     "resample",
     "scale",

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from mechtests.baseline import Baseline, BaselineError, is_worse
-from mechtests.cache import RunCache
+from mechtests.cache import Cache, CacheError, Disk
 from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, claim_of
 from mechtests.expectations import ClaimError
@@ -34,8 +35,10 @@ from mechtests.report import (
     write_results,
 )
 from mechtests.systems.base import System
+from mechtests.tally import Tally
 
 RESULTS = "reports/latest/results.json"
+CACHE = ".mechtests_cache"
 
 JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
@@ -80,6 +83,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help=f"where results go (default {RESULTS} in the root)",
     )
+    group.addoption(
+        "--claims-cache-dir", metavar="DIR", help=f"where activations are kept (default {CACHE} in the root)"
+    )
+    group.addoption("--no-claims-cache", action="store_true", help="compute every activation anew, and keep none")
+    parser.addini("claims_cache_dir", "where activations are kept, where --claims-cache-dir is not given")
     parser.addini("claims_baseline", "recorded verdicts to compare with, where --claims-baseline is not given")
 
 
@@ -92,16 +100,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.budget < 1:
         raise pytest.UsageError(f"--claims-budget {settings.budget}: expected at least 1 unit.")
     # A file named on the command line is where the user stands, one in the ini file or by default is in the root.
-    for option in ("claims_baseline", "claims_results"):
+    for option in ("claims_baseline", "claims_results", "claims_cache_dir"):
         if given := getattr(config.option, option):
             setattr(config.option, option, str(config.invocation_params.dir / given))
     file = config.option.claims_baseline or config.getini("claims_baseline")
     if config.option.update_claims_baseline and not file:
         raise pytest.UsageError("--update-claims-baseline: which one? Add --claims-baseline FILE.")
+    warnings: list[str] = []
     try:
-        models = Models(config.option.checkpoint, device_named(config.option.device), RunCache())
+        device = device_named(config.option.device)
+        cache = _cache(config, device, warnings)
+        models = Models(config.option.checkpoint, device, cache)
         baseline = Baseline.read(config.rootpath / file) if file else Baseline(Path())
-    except (CheckpointError, BaselineError, ValueError) as error:
+    except (CheckpointError, BaselineError, CacheError, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[MODELS], config.stash[BASELINE] = models, baseline
     kept = DirectoryBasedExampleDatabase(config.rootpath / ".hypothesis" / "examples")
@@ -109,6 +120,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RECORDS], config.stash[BEGAN] = Records(), datetime.now(UTC)
     config.stash[TAKEN] = {}
     config.pluginmanager.register(config.stash[RECORDS])
+    config.pluginmanager.register(Tally(cache, warnings))
+
+
+def cache_folder(config: pytest.Config) -> Path:
+    """Where the run keeps what it computed."""
+    return config.rootpath / (config.option.claims_cache_dir or config.getini("claims_cache_dir") or CACHE)
+
+
+def _cache(config: pytest.Config, device: torch.device, warnings: list[str]) -> Cache:
+    if config.option.no_claims_cache:
+        return Cache(0, tell=warnings.append)
+    disk = Disk(cache_folder(config), device=device, tell=warnings.append)
+    return Cache(host=0 if device.type == "cpu" else 4 << 30, disk=disk, tell=warnings.append)
 
 
 @pytest.hookimpl(tryfirst=True)

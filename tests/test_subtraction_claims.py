@@ -18,7 +18,7 @@ from claims.subtraction.selectors import periodic, sign_relevant
 from claims.subtraction.source import PROBLEMS
 from fixtures.subtraction import CHECKPOINTS
 from mechtests import Verdict, findings
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.judge import Judge, Settings
 from mechtests.systems import Subtraction
 from mechtests.systems.subtraction import sign_correct
@@ -131,7 +131,7 @@ def _rotated(module, generator):
 # ---------------------------------------------------------------------------------------------------------------------
 # Judging
 
-CACHE = RunCache()
+CACHE = Cache()
 
 
 @pytest.fixture(scope="module")
@@ -222,12 +222,12 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_claim_is_refuted_on_a_model_that_does_otherwise(name, judged):
-    changed = Subtraction(by_hand(**VARIANTS[name]), "subtraction", cache=RunCache())
+    changed = Subtraction(by_hand(**VARIANTS[name]), "subtraction", cache=Cache())
     assert judged(name, changed).verdict is REFUTED
 
 
 def test_rounding_is_no_periodic_part_of_a_neuron(judged):
-    plain = Subtraction(by_hand(waviness=0), "subtraction", cache=RunCache())
+    plain = Subtraction(by_hand(waviness=0), "subtraction", cache=Cache())
     assert judged("linear-neurons/polysemantic", plain).verdict is REFUTED
 
 

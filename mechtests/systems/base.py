@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mechtests.activations import Inputs, as_inputs, calls, reached, rows_within, run, upstream
-from mechtests.cache import RunCache
+from mechtests.cache import Cache, code_fingerprint
 from mechtests.checkpoints import Checkpoint
 from mechtests.digests import DigestError, digest
 from mechtests.interventions import Axes, Edit, Place, SiteError, at, note
@@ -77,12 +77,12 @@ class System:
         *,
         checkpoint: Checkpoint | None = None,
         identity: str | None = None,
-        cache: RunCache | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.module = module.eval().requires_grad_(False)
         self.name = name
         self.checkpoint = checkpoint
-        self.cache = RunCache() if cache is None else cache
+        self.cache = Cache() if cache is None else cache
         # A processor is fastest while a batch stays near its caches, a GPU while a batch fills it.
         self.batch_bytes = 64 << 20 if self.device.type == "cpu" else 1 << 30
         self._untrained: dict[int, Self] = {}
@@ -244,12 +244,13 @@ class System:
             needed = dict.fromkeys(source for site in missing for source in self._sources(site))
             rows = self._rows(inputs, arguments)
             call = self._called(arguments)
+            self.cache.passes += 1
             computed = run(self.module, inputs, list(needed), edits, self.axes, forward=call, given=given, rows=rows)
             for site in missing:
                 with torch.inference_mode():  # so that nobody can change in place what is kept
                     found[site] = self._derived(site, computed)
                 if key is not None:
-                    self.cache.put((*key, at(site).key), found[site])
+                    found[site] = self.cache.put((*key, at(site).key), found[site])
         return {site: found[site] for site in sites}
 
     def _sources(self, site: str | Place) -> tuple[str | Place, ...]:
@@ -282,7 +283,13 @@ class System:
             told = digest(kind, inputs, edited, dict(arguments), weights.dtype, weights.device.type)
         except DigestError:
             return None
-        return self.identity, told
+        return self.identity, self._code, told
+
+    @cached_property
+    def _code(self) -> str:
+        """Tells the code of this kind of system and of its layers from any other."""
+        kinds: dict[type, None] = dict.fromkeys([type(self), *map(type, self.module.modules())])
+        return code_fingerprint(*kinds)
 
     def _rows(self, inputs: Inputs, arguments: Mapping[str, Any]) -> int | None:
         if len(inputs[0]) <= _FEW:

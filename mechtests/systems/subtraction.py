@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.checkpoints import CheckpointError, fill, read
 from mechtests.families import Problems
 from mechtests.interventions import Axes, Edit, Place, SiteError, at, note
@@ -64,7 +64,7 @@ class Subtraction(System):
     }
 
     @classmethod
-    def load(cls, path: Path, device: torch.device, cache: RunCache) -> Self:
+    def load(cls, path: Path, device: torch.device, cache: Cache) -> Self:
         """The system with the weights at ``path``.
 
         Raises:

@@ -8,7 +8,7 @@ from torch import nn
 
 from mechtests import Edit, Head, System, at, keep_only, mean, patch, replace, resample, scale, zero
 from mechtests.activations import rows_within
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.interventions import SiteError, noted
 from mechtests.systems.base import ChangedWeightsError, Derived
 
@@ -241,7 +241,7 @@ class TestActivations:
         assert found[:, 1].all()
 
     def test_are_computed_every_time_where_nothing_can_be_kept(self):
-        system = System(classifier(), "classifier", cache=RunCache(budget=0))
+        system = System(classifier(), "classifier", cache=Cache(budget=0))
         passes = count_passes(system.module)
         for _ in range(2):
             assert system.activations(TOKENS, ["layers"])["layers"].equal(system.module(TOKENS))
@@ -262,7 +262,7 @@ class TestActivations:
             assert one.activations(TOKENS, ["layers"])["layers"].equal(one.module(TOKENS))
 
     def test_twins_of_models_that_compute_otherwise_never_share(self):
-        cache, x = RunCache(), torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+        cache, x = Cache(), torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
         systems = [
             System(nn.Sequential(nn.Linear(2, 2), after), "toy", cache=cache) for after in (nn.ReLU(), nn.Tanh())
         ]
@@ -435,7 +435,7 @@ class TestWhatIsKept:
             def forward(self, x):
                 return self.module(2 * x)
 
-        cache, x = RunCache(), normal(4, 5, 8)
+        cache, x = Cache(), normal(4, 5, 8)
         one, other = (kind(made(Attention), "attention", cache=cache) for kind in (Attending, Twofold))
         assert one.identity == other.identity
         assert one.activations(x, ["q"])["q"].equal(one.activations(x, ["q"])["q"])
@@ -648,7 +648,7 @@ class TestSweep:
     def test_gives_what_activations_give_bit_for_bit(self, sweep, many):
         module, asked, ablations = sweep
         x = normal(many, 5, 8, seed=many)
-        system, plain = (System(module, "toy", cache=RunCache(budget)) for budget in (1 << 30, 0))
+        system, plain = (System(module, "toy", cache=Cache(budget)) for budget in (1 << 30, 0))
         system.batch_bytes = plain.batch_bytes = 1
         if many > 64:
             asked = [site for site in asked if not site.startswith(("positions", "bias"))] or [""]
@@ -666,7 +666,7 @@ class TestSweep:
 
     @pytest.mark.parametrize("budget", [0, 1 << 30], ids=["nothing kept", "all kept"])
     def test_what_lies_before_the_first_change_is_run_once(self, budget):
-        system = System(made(BUILDS["chain"]), "chain", cache=RunCache(budget))
+        system = System(made(BUILDS["chain"]), "chain", cache=Cache(budget))
         seen = {}
         for name in ("0", "1", "2", "3"):
             layer = system.module.get_submodule(name)

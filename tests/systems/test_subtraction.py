@@ -12,7 +12,7 @@ from torch import nn
 from mechtests import CheckpointError, Head, checkpoints, scale, zero
 from mechtests import replace as replaced
 from mechtests.activations import SiteError, run
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.checkpoints import Provenance
 from mechtests.families import Problems, SubtractionProblems
 from mechtests.systems import Subtraction
@@ -299,7 +299,7 @@ class TestLoading:
         return save
 
     def load(self, path):
-        return Subtraction.load(path, CPU, RunCache())
+        return Subtraction.load(path, CPU, Cache())
 
     def test_gives_the_model_that_was_saved(self, saved):
         module = random_weights(dtype=torch.float32)
