@@ -62,6 +62,11 @@ class Estimate:
         return self.value if self.interval is None else self.interval.upper
 
 
+def more_units(units: int) -> int:
+    """The next number of units of a trail: a quarter more, so that a thousand take some thirty steps."""
+    return max(units + 1, units * 5 // 4)
+
+
 @dataclass(frozen=True)
 class Curve:
     """A measured response along a dose, a training step or a depth, for the report."""
@@ -98,6 +103,7 @@ class Evidence:
     to_the_budget: bool = False
     undefined_because: str | None = field(default=None, init=False)
     curves: list[Curve] = field(default_factory=list, init=False)
+    _looks: list[Estimate] = field(default_factory=list, init=False)
     _values: list[Float[np.ndarray, " unit"]] = field(default_factory=list, init=False)
     _whole: Estimate | None = field(default=None, init=False)
 
@@ -124,6 +130,7 @@ class Evidence:
             if self.to_the_budget:
                 continue
             estimate = self._sampled()
+            self._looks.append(estimate)
             if self.progress:
                 self.progress(estimate)
             if enough(estimate):
@@ -229,8 +236,20 @@ class Evidence:
             )
         return self._sampled()
 
-    def _sampled(self) -> Estimate:
-        values = np.concatenate(self._values)
+    def trail(self) -> list[Estimate]:
+        """The estimate and its interval as units came in; empty where the value is exact or nothing was observed.
+
+        Where nobody looked on the way it is worked out afterwards: the interval holds at all numbers of units at once.
+        """
+        if self._whole is not None or self._looks or not (units := self._units()):
+            return self._looks
+        sizes = [1]
+        while sizes[-1] < units:
+            sizes.append(min(more_units(sizes[-1]), units))
+        return [self._sampled(size) for size in sizes]
+
+    def _sampled(self, units: int | None = None) -> Estimate:
+        values = np.concatenate(self._values)[:units]
         if isinstance(self.expect, Mean):
             assert self.expect.bounds is not None
             interval = mean_interval(values, self.alpha, self.expect.bounds)

@@ -52,6 +52,8 @@ class Judgement:
         estimate: what was observed; ``None`` where there was nothing to observe.
         controls: what was observed where the claim should not hold; empty where the region alone decided.
         curves: responses recorded on the way.
+        trail: the estimate as units came in, where they were sampled.
+        rests_on: the judgements of other claims that the body asked for.
         reason: why, where the region alone does not say it.
         seconds: time taken.
     """
@@ -63,6 +65,8 @@ class Judgement:
     estimate: Estimate | None = None
     controls: tuple[ControlResult, ...] = ()
     curves: tuple[Curve, ...] = ()
+    trail: tuple[Estimate, ...] = ()
+    rests_on: tuple["Judgement", ...] = ()
     reason: str | None = None
     seconds: float = 0.0
 
@@ -105,6 +109,8 @@ class Judge:
     progress: Callable[[str], None] | None = None
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
     _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
+    _asked: list[list[Judgement]] = field(default_factory=list)
+    """For each body that is running, the judgements it has asked for; the innermost last."""
 
     def judge(
         self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Mapping[str, Any] = _NONE
@@ -127,31 +133,57 @@ class Judge:
         if key not in self._judged:
             self._judged[key] = self._measure(trial)
         # The same weights may lie in two files, and each has its name.
-        return replace(self._judged[key], system=trial.system)
+        judgement = replace(self._judged[key], system=trial.system)
+        if self._asked:
+            self._asked[-1].append(judgement)
+        return judgement
 
     def _measure(self, trial: _Trial) -> Judgement:
         began = time.perf_counter()
         claim = trial.claim
         evidence = self._evidence(trial, self.settings.budget, None)
-        estimate, controls = self._compared(trial, evidence)
+        estimate, controls, rests_on = self._compared(trial, evidence)
         if estimate is not None and estimate.interval is not None and not all(control.clear for control in controls):
             # Sampling stopped as soon as the region was decided. The wide interval it stopped with may be all that the
             # model and a control have in common, so the whole budget is spent before the claim is called vacuous.
             evidence = self._evidence(trial, self.settings.budget, None)
             evidence.to_the_budget = True
-            estimate, controls = self._compared(trial, evidence)
+            estimate, controls, rests_on = self._compared(trial, evidence)
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        seconds, curves = time.perf_counter() - began, tuple(evidence.curves)
-        return Judgement(claim, trial.params, trial.system, verdict, estimate, controls, curves, reason, seconds)
+        return Judgement(
+            claim,
+            trial.params,
+            trial.system,
+            verdict,
+            estimate,
+            controls,
+            tuple(evidence.curves),
+            tuple(evidence.trail()),
+            rests_on,
+            reason,
+            seconds=time.perf_counter() - began,
+        )
 
-    def _compared(self, trial: _Trial, evidence: Evidence) -> tuple[Estimate | None, tuple[ControlResult, ...]]:
-        estimate = trial.observe(evidence)
+    def _compared(
+        self, trial: _Trial, evidence: Evidence
+    ) -> tuple[Estimate | None, tuple[ControlResult, ...], tuple[Judgement, ...]]:
+        estimate, asked = self._observe(trial, evidence)
         # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
         if estimate is None or not in_region(trial.claim.expect, estimate):
-            return estimate, ()
-        return estimate, tuple(self._control(control, trial, estimate) for control in trial.claim.controls)
+            return estimate, (), asked
+        return estimate, tuple(self._control(control, trial, estimate) for control in trial.claim.controls), asked
+
+    def _observe(
+        self, trial: _Trial, evidence: Evidence, changed: Mapping[str, Any] | None = None
+    ) -> tuple[Estimate | None, tuple[Judgement, ...]]:
+        """What a run of the body comes to, and the judgements of other claims that it asked for."""
+        self._asked.append([])
+        try:
+            return trial.observe(evidence, changed), tuple(self._asked[-1])
+        finally:
+            self._asked.pop()
 
     def _control(self, control: Control, trial: _Trial, model: Estimate) -> ControlResult:
         # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture
@@ -181,7 +213,7 @@ class Judge:
             if self.progress:
                 self.progress(f"{trial.claim.id} · control {control.name}, draw {draw + 1}")
             budget = min(CONTROL_UNITS * model.units, self.settings.budget)
-            yield trial.observe(self._evidence(trial, budget, apart), changed)
+            yield self._observe(trial, self._evidence(trial, budget, apart), changed)[0]
 
     def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
         # The same inputs for the model and its controls: what differs is what is judged, never the draw.

@@ -1,8 +1,11 @@
-"""What a run leaves behind: results as data, and a table for the terminal."""
+"""What a run leaves behind: results as data, a table for the terminal, and a page to read."""
 
+from mechtests.report.html import report_html, write_html
 from mechtests.report.results import (
+    ResultsError,
     checkpoint_record,
     claim_record,
+    read_results,
     results_document,
     schema,
     untested_record,
@@ -11,11 +14,15 @@ from mechtests.report.results import (
 from mechtests.report.terminal import print_claims
 
 __all__ = [
+    "ResultsError",
     "checkpoint_record",
     "claim_record",
     "print_claims",
+    "read_results",
+    "report_html",
     "results_document",
     "schema",
     "untested_record",
+    "write_html",
     "write_results",
 ]
