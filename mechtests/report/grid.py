@@ -12,12 +12,21 @@ from mechtests.report.results import Record, results_document
 from mechtests.report.terminal import SYMBOLS
 
 
+_LATER: Record = {"criterion": None, "trail": [], "findings": []}
+"""What the first results files did not have."""
+
+
 @dataclass(frozen=True)
 class Column:
     """What claims were judged on: one checkpoint, several together, or none (``record`` is ``None``)."""
 
     name: str
     record: Record | None
+
+    @property
+    def made(self) -> Record:
+        """How it was made; ``None`` for what is not known."""
+        return self.record or dict.fromkeys(("sha256", "recipe", "seed", "step", "commit"))
 
     @property
     def single(self) -> bool:
@@ -149,7 +158,8 @@ class Mechanism:
 
     @property
     def counts(self) -> Counter[str]:
-        return sum((row.counts for row in self.rows), Counter())
+        beside = (record["verdict"] for records in self.beside.values() for record in records)
+        return sum((row.counts for row in self.rows), Counter(beside))
 
     @property
     def holding(self) -> int:
@@ -303,7 +313,7 @@ def merged(documents: Sequence[Record]) -> Record:
         raise ValueError("there are no results to report. Expected one results file or more.")
     ordered = sorted(documents, key=_started)
     records = {
-        (finding_key(record), _weights(record["checkpoint"])): record
+        (finding_key(record), _weights(record["checkpoint"])): {**_LATER, **record}
         for document in ordered
         for record in document["claims"]
     }
@@ -318,7 +328,7 @@ def _moved_beside_their_findings(rows: dict[object, Row]) -> dict[str, object]:
     beside: dict[str, object] = {}
     for key, row in list(rows.items()):
         for column, cell in list(row.cells.items()):
-            findings = cell.record.get("findings", ())
+            findings = cell.record["findings"]
             finding = finding_key(findings[0]) if len(findings) == 1 else key
             if finding != key and finding in rows:
                 rows[finding].over[_said(cell.record)] = row.cells.pop(column)
@@ -339,7 +349,7 @@ def _columns(records: Sequence[Record]) -> list[Column]:
         return checkpoint["name"] + (f"@{checkpoint['sha256'][:12]}" if names[checkpoint["name"]] > 1 else "")
 
     def order(column: Column) -> tuple[Any, ...]:
-        made = column.record or dict.fromkeys(("recipe", "seed", "step"))
+        made = column.made
         numbers = ((made[number] is None, made[number] or 0) for number in ("seed", "step"))
         parts = [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", column.name)]
         return column.record is None, not column.single, made["recipe"] or "", *numbers, parts

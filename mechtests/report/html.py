@@ -106,7 +106,7 @@ def _data(grid: Grid) -> tuple[Record, dict[object, int]]:
                     {**one, "checkpoint": _index(one["checkpoint"], known, checkpoints)} for one in finding["judged"]
                 ],
             }
-            for finding in cell.record.get("findings", ())
+            for finding in cell.record["findings"]
         ]
         cells.append({name: _short(value) for name, value in told.items() if value not in (None, [], ())})
     alphas = {run["alpha"] for run in grid.runs}
