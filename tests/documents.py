@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from mechtests import Difference, Exact, Monotone, Permutation, Rate, Source, Verdict, other, shuffled_weights, untrained
+from mechtests import (
+    Difference,
+    Exact,
+    Monotone,
+    Permutation,
+    Rate,
+    Source,
+    Verdict,
+    other,
+    shuffled_weights,
+    untrained,
+)
 from mechtests.claim import Claim
 from mechtests.evidence import Curve, Estimate
 from mechtests.inference import Interval
@@ -87,7 +98,9 @@ def judged(claim, generator, draws=(99, 19), **changes):
     if isinstance(claim.expect, Monotone):
         curves = (Curve("accuracy against dose", tuple(np.linspace(0, 1, 6)), tuple(np.linspace(1, 0.1, 6))),)
     given = {"params": {}, "system": None, "reason": reason, "seconds": 0.21, "trail": trail, "curves": curves}
-    return Judgement(**{"claim": claim, "verdict": verdict, "estimate": estimate, "controls": controls, **given, **changes})
+    return Judgement(
+        **{"claim": claim, "verdict": verdict, "estimate": estimate, "controls": controls, **given, **changes}
+    )
 
 
 def _observed(expect, generator):
@@ -107,7 +120,7 @@ def _observed(expect, generator):
 
 
 def document(claims=12, checkpoints=3, mechanisms=3, systems=1, draws=(99, 19), seed=0):
-    """A results file of ``claims`` claims on ``checkpoints`` checkpoints, in ``mechanisms`` mechanisms of each system."""
+    """A results file of so many claims on each of so many checkpoints, in so many mechanisms of each system."""
     generator = np.random.default_rng(seed)
     records = []
     for index in range(claims):
@@ -156,9 +169,16 @@ def of_every_verdict():
     add(rate, "refuted", seeds[1], 0.2)
     records.append(untested_record(rate, {}, "Are the habits there?", "pytest y", "no checkpoint was found"))
 
-    over = {"system": "toy", "statement": "It holds on most seeds.", "criterion": None, "evidence_kind": "correlational"}
+    over = {
+        "system": "toy",
+        "statement": "It holds on most seeds.",
+        "criterion": None,
+        "evidence_kind": "correlational",
+    }
     universal = Claim(id="toy/training/universal", source=SOURCE, expect=Rate(at_least=0.8, alpha=0.05), **_but(over))
-    emergence = Claim(id="toy/training/emergence", source=SOURCE, expect=Monotone("increasing", at_least=1), **_but(over))
+    emergence = Claim(
+        id="toy/training/emergence", source=SOURCE, expect=Monotone("increasing", at_least=1), **_but(over)
+    )
     about = {"id": weights.id, "params": {}, "expect": {"kind": "exact", "region": "> 0", "above": 0}}
 
     def findings(judged_on, verdicts):
@@ -202,7 +222,11 @@ def hostile():
             claim["counterexample"]["parameters"] = {next(texts): 1.0}
         if claim["checkpoint"]:
             name = names.setdefault(claim["checkpoint"]["name"], f"{next(texts)}{len(names)}")
-            claim["checkpoint"] = {**claim["checkpoint"], "name": name, "recipe": claim["checkpoint"]["recipe"] and name}
+            claim["checkpoint"] = {
+                **claim["checkpoint"],
+                "name": name,
+                "recipe": claim["checkpoint"]["recipe"] and name,
+            }
         for finding in claim["findings"]:
             finding["params"] = {"<b>head</b>": HOSTILE[0]}
     return made

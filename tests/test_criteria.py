@@ -1,4 +1,4 @@
-"""Report cards of made-up mechanisms: each criterion and each tier on a planted case, and with the evidence taken away."""
+"""Report cards of made-up mechanisms: every criterion and tier on a planted case, and with the evidence gone."""
 
 import itertools
 

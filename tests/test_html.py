@@ -211,9 +211,10 @@ class TestSeveralFiles:
         for claim in two["claims"]:
             claim["checkpoint"] = {**claim["checkpoint"], "sha256": "e" * 64}
         grid = Grid([one, two])
-        assert [column.name for column in grid.columns] == ["light-seed00@01001388000", "light-seed00@eeeeeeeeeeee"] or len(
-            {column.name for column in grid.columns}
-        ) == 2
+        assert [column.name for column in grid.columns] == [
+            "light-seed00@01001388000",
+            "light-seed00@eeeeeeeeeeee",
+        ] or len({column.name for column in grid.columns}) == 2
 
 
 class TestGrid:

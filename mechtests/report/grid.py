@@ -11,7 +11,6 @@ from mechtests.report.criteria import CRITERIA, TIERS, Card, card, finding_key
 from mechtests.report.results import Record, results_document
 from mechtests.report.terminal import SYMBOLS
 
-
 _LATER: Record = {"criterion": None, "trail": [], "findings": []}
 """What the first results files did not have."""
 
