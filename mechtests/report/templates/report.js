@@ -225,7 +225,6 @@ function figure(caption, draw) {
 }
 
 function framed({ x, y, shapes = [], legend = false }) {
-  const log = { ...(x?.type === "log" && { dtick: "D2" }) };
   const line = { gridcolor: colour("rule"), linecolor: colour("rule"), zeroline: false, ticks: "outside", tickcolor: colour("rule"), automargin: true };
   return {
     height: 260,
@@ -237,10 +236,19 @@ function framed({ x, y, shapes = [], legend = false }) {
     legend: { orientation: "h", y: 1.12, x: 0 },
     hovermode: "closest",
     hoverlabel: { bgcolor: colour("paper"), font: { color: colour("ink") } },
-    xaxis: { ...line, showgrid: false, ...log, ...x, title: { text: x?.title ?? "" } },
+    xaxis: { ...line, showgrid: false, ...x, title: { text: x?.title ?? "" } },
     yaxis: { ...line, ...y, title: { text: y?.title ?? "" } },
     shapes,
   };
+}
+
+// An axis over several powers of ten is logarithmic, with its ticks at 1, 2 and 5 in full.
+function logarithmic(values) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  if (!(low > 0 && high > 20 * low)) return {};
+  const tens = Array.from({ length: 16 }, (_, power) => 10 ** power);
+  const tickvals = tens.flatMap((ten) => [ten, 2 * ten, 5 * ten]);
+  return { type: "log", tickvals, ticktext: tickvals.map((value) => value.toLocaleString("en")) };
 }
 
 // The region as a band; its open side runs to the edge of what is drawn.
@@ -270,7 +278,7 @@ function accumulating(cell) {
         { x: units, y: low, mode: "lines", line: { width: 1, color: ink }, fill: "tonexty", fillcolor: colour(`${cell.verdict}-tint`), hovertemplate: "lower end %{y:.3g}<extra></extra>" },
         { x: units, y: value, mode: "lines+markers", line: { width: 2, color: ink }, marker: { size: 5 }, hovertemplate: "%{x} units: %{y:.3g}<extra></extra>" },
       ],
-      layout: { x: { title: "units observed", type: units.length > 2 && units.at(-1) > 20 * units[0] ? "log" : "linear" }, y: { range }, shapes },
+      layout: { x: { title: "units observed", ...logarithmic(units) }, y: { range }, shapes },
     };
   });
 }
@@ -291,7 +299,7 @@ function emerging(finding) {
         text: seen.map((one) => one.verdict),
         hovertemplate: "step %{x}: %{y:.3g}, %{text}<extra></extra>",
       }],
-      layout: { x: { title: "training step", type: seen[0]?.step > 0 && seen.at(-1).step > 20 * seen[0].step ? "log" : "linear" }, y: { range }, shapes },
+      layout: { x: { title: "training step", ...logarithmic(seen.map((one) => one.step)) }, y: { range }, shapes },
     };
   });
 }
