@@ -52,10 +52,10 @@ class Judgement:
         estimate: what was observed; ``None`` where there was nothing to observe.
         controls: what was observed where the claim should not hold; empty where the region alone decided.
         curves: responses recorded on the way.
-        trail: the estimate as units came in, where they were sampled.
-        rests_on: the judgements of other claims that the body asked for.
         reason: why, where the region alone does not say it.
         seconds: time taken.
+        trail: the estimate as units came in, where they were sampled.
+        rests_on: the judgements of other claims that the body asked for.
     """
 
     claim: Claim
@@ -65,10 +65,10 @@ class Judgement:
     estimate: Estimate | None = None
     controls: tuple[ControlResult, ...] = ()
     curves: tuple[Curve, ...] = ()
-    trail: tuple[Estimate, ...] = ()
-    rests_on: tuple["Judgement", ...] = ()
     reason: str | None = None
     seconds: float = 0.0
+    trail: tuple[Estimate, ...] = ()
+    rests_on: tuple["Judgement", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,19 +152,10 @@ class Judge:
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        return Judgement(
-            claim,
-            trial.params,
-            trial.system,
-            verdict,
-            estimate,
-            controls,
-            tuple(evidence.curves),
-            tuple(evidence.trail()),
-            rests_on,
-            reason,
-            seconds=time.perf_counter() - began,
-        )
+        curves, trail = tuple(evidence.curves), tuple(evidence.trail())
+        seconds = time.perf_counter() - began
+        observed = (verdict, estimate, controls, curves, reason, seconds)
+        return Judgement(claim, trial.params, trial.system, *observed, trail=trail, rests_on=rests_on)
 
     def _compared(
         self, trial: _Trial, evidence: Evidence

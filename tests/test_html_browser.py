@@ -226,6 +226,24 @@ def test_closing_a_card_leads_back_to_its_place(reader):
     assert "#" not in page.url
 
 
+def test_a_card_leads_to_its_mechanism(reader):
+    page = reader.open(link=SUPPORTED)
+    page.click("dialog .path a")
+    playwright.expect(page.locator("dialog[open]")).to_have_count(0)
+    until(page, "Math.abs(document.getElementById('toy/weights').getBoundingClientRect().top) < innerHeight")
+    assert page.url.endswith("#toy/weights")
+
+
+def test_going_back_closes_a_card_and_going_on_opens_it(reader):
+    page = reader.open()
+    page.locator(".grid a.mark").first.click()
+    page.wait_for_selector("dialog[open]")
+    page.go_back()
+    playwright.expect(page.locator("dialog[open]")).to_have_count(0)
+    page.go_forward()
+    page.wait_for_selector("dialog[open]")
+
+
 @pytest.mark.parametrize("key", sorted({claim["id"] for claim in documents.of_every_verdict()["claims"]}))
 def test_every_card_opens(reader, key):
     page = reader.open()

@@ -490,11 +490,13 @@ function show(cell) {
 
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 dialog.addEventListener("close", () => {
-  const left = open?.cell;
+  const left = open.cell;
   open = null;
   dialog.replaceChildren();
-  history.replaceState(null, "", location.href.split("#")[0]);
-  if (left) inGrid.get(left.key)?.focus();
+  if (addressed() === left.key) history.replaceState(null, "", location.href.split("#")[0]);
+  const elsewhere = document.getElementById(addressed());
+  if (elsewhere) elsewhere.scrollIntoView();
+  else inGrid.get(left.key)?.focus();
 });
 dialog.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || !open) return;
@@ -504,14 +506,16 @@ dialog.addEventListener("keydown", (event) => {
   if (next) location.hash = address(next);
 });
 
-function route() {
-  let wanted = location.hash.slice(1);
+function addressed() {
   try {
-    wanted = decodeURIComponent(wanted);
+    return decodeURIComponent(location.hash.slice(1));
   } catch {
-    return;
+    return "";
   }
-  const cell = byKey.get(wanted);
+}
+
+function route() {
+  const cell = byKey.get(addressed());
   if (cell) show(cell);
   else if (dialog.open) dialog.close();
 }
