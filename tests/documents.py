@@ -163,8 +163,9 @@ def of_every_verdict():
         "parameters": {"steepness": 4.25},
         "text": "57 - 58",
         "margin": -1.2,
+        "raised": None,
         "fails": {"steepness": [4.2, 10.0]},
-        "curves": [{"label": "the input", "x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.5]}],
+        "figures": [{"kind": "curve", "label": "the input", "x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.5]}],
     }
     add(rate, "refuted", seeds[1], 0.2)
     records.append(untested_record(rate, {}, "Are the habits there?", "pytest y", "no checkpoint was found"))
@@ -218,7 +219,7 @@ def hostile():
             figure["label"] = next(texts)
         if claim["counterexample"]:
             claim["counterexample"]["text"] = next(texts)
-            claim["counterexample"]["curves"][0]["label"] = next(texts)
+            claim["counterexample"]["figures"][0]["label"] = next(texts)
             claim["counterexample"]["parameters"] = {next(texts): 1.0}
         if claim["checkpoint"]:
             name = names.setdefault(claim["checkpoint"]["name"], f"{next(texts)}{len(names)}")

@@ -449,8 +449,8 @@ function facts(cell, claim, made) {
 const evalue = (value) => (value > 1e300 ? "more than 10³⁰⁰" : number(value));
 
 function counterexample(found, drawn) {
-  const ranges = Object.entries(found.fails ?? {}).map(([name, ends]) => `${name} from ${ends.map((end) => number(end)).join(" to ")}`);
-  const curves = found.curves ?? found.figures ?? [];
+  const ranges = Object.entries(found.fails ?? {}).map(([name, ends]) => ends[0] === ends[1] ? `${name} at ${number(ends[0])} alone` : `${name} from ${ends.map((end) => number(end)).join(" to ")}`);
+  const curves = found.figures ?? [];
   return [
     h("p", { class: "example" }, found.text ?? ""),
     found.raised && h("p", {}, `The claim's body cannot answer it: ${found.raised}`),
