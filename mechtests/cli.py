@@ -11,6 +11,7 @@ import pytest
 
 from mechtests.cache import CacheError, Disk
 from mechtests.plugin import cache_folder
+from mechtests.report import ResultsError, read_results, write_html
 
 Commands = Any
 """What :func:`argparse.ArgumentParser.add_subparsers` returns: ``commands.add_parser(name, help=…)`` adds one."""
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         given.run(given)
-    except (CommandError, CacheError) as error:
+    except (CommandError, CacheError, ResultsError) as error:
         print(f"mechtests: {error}", file=sys.stderr)
         return 2
     return 0
@@ -68,7 +69,26 @@ def cache_clear(given: argparse.Namespace) -> None:
     print(f"removed {found.entries:,} entries, {_size(found.bytes)}, from {disk.folder}")
 
 
-SUBCOMMANDS: list[Callable[[Commands], None]] = [add_cache]
+def add_report(commands: Commands) -> None:
+    """``mechtests report RESULTS.json… -o DIR``: the page of one or several results files."""
+    report = commands.add_parser("report", help="write the page to read of results files")
+    report.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="a file that a run wrote")
+    report.add_argument(
+        "-o", "--output", type=Path, default=Path(), metavar="DIR", help="where index.html goes (default: here)"
+    )
+    report.set_defaults(run=write_report)
+
+
+def write_report(given: argparse.Namespace) -> None:
+    page = given.output / "index.html"
+    try:
+        write_html(page, [read_results(path) for path in given.results])
+    except OSError as error:
+        raise CommandError(f"{page}: {error.strerror}. Name a folder that can be written to with -o.") from error
+    print(page)
+
+
+SUBCOMMANDS: list[Callable[[Commands], None]] = [add_cache, add_report]
 
 
 def _disk(folder: Path | None) -> Disk:

@@ -67,6 +67,11 @@ class Estimate:
         return self.value if self.interval is None else self.interval.upper
 
 
+def more_units(units: int) -> int:
+    """The next number of units of a trail: a quarter more, so that a thousand take some thirty steps."""
+    return max(units + 1, units * 5 // 4)
+
+
 @dataclass(frozen=True)
 class Drawn:
     """The units that a rate was estimated from, for the search of a counterexample.
@@ -111,6 +116,7 @@ class Evidence:
     to_the_budget: bool = False
     undefined_because: str | None = field(default=None, init=False)
     curves: list[Curve] = field(default_factory=list, init=False)
+    _looks: list[Estimate] = field(default_factory=list, init=False)
     _values: list[Float[np.ndarray, " unit"]] = field(default_factory=list, init=False)
     _margins: list[Float[np.ndarray, " unit"] | None] = field(default_factory=list, init=False)
     _loops: list[tuple[Samples[Any], int]] = field(default_factory=list, init=False)
@@ -141,6 +147,7 @@ class Evidence:
             if self.to_the_budget:
                 continue
             estimate = self._sampled()
+            self._looks.append(estimate)
             if self.progress:
                 self.progress(estimate)
             if enough(estimate):
@@ -289,8 +296,20 @@ class Evidence:
             return family.build(**self._drawn[-1])
         return family.sample(n, self.generator)
 
-    def _sampled(self) -> Estimate:
-        values = np.concatenate(self._values)
+    def trail(self) -> list[Estimate]:
+        """The estimate and its interval as units came in; empty where the value is exact or nothing was observed.
+
+        Where nobody looked on the way it is worked out afterwards: the interval holds at all numbers of units at once.
+        """
+        if self._whole is not None or self._looks or not (units := self._units()):
+            return self._looks
+        sizes = [1]
+        while sizes[-1] < units:
+            sizes.append(min(more_units(sizes[-1]), units))
+        return [self._sampled(size) for size in sizes]
+
+    def _sampled(self, units: int | None = None) -> Estimate:
+        values = np.concatenate(self._values)[:units]
         if isinstance(self.expect, Mean):
             assert self.expect.bounds is not None
             interval = mean_interval(values, self.alpha, self.expect.bounds)

@@ -61,6 +61,8 @@ class Judgement:
         seconds: time taken.
         drawn: the units that a counterexample can be searched from; ``None`` where the claim has none.
         search: what the search for a counterexample came to; ``None`` where there was no search.
+        trail: the estimate as units came in, where they were sampled.
+        rests_on: the judgements of other claims that the body asked for.
     """
 
     claim: Claim
@@ -75,6 +77,8 @@ class Judgement:
     seconds: float = 0.0
     drawn: Drawn | None = None
     search: Search | None = None
+    trail: tuple[Estimate, ...] = ()
+    rests_on: tuple["Judgement", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,8 @@ class Judge:
     counterexamples: ExampleDatabase | None = None
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
     _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
+    _asked: list[list[Judgement]] = field(default_factory=list)
+    """For each body that is running, the judgements it has asked for; the innermost last."""
 
     def judge(
         self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Mapping[str, Any] = _NONE
@@ -140,7 +146,10 @@ class Judge:
             with noted():  # what controls change is told to nobody, nor to a claim in which this one is judged
                 self._judged[key] = self._measure(trial)
         # The same weights may lie in two files, and each has its name.
-        return replace(self._judged[key], system=trial.system)
+        judgement = replace(self._judged[key], system=trial.system)
+        if self._asked:
+            self._asked[-1].append(judgement)
+        return judgement
 
     def search(self, judgement: Judgement, body: Body, arguments: Mapping[str, Any]) -> Judgement:
         """``judgement`` with the simplest input on which the claim fails, where there is one and it is found.
@@ -182,22 +191,32 @@ class Judge:
         claim = trial.claim
         evidence = self._evidence(trial, self.settings.budget, None)
         with noted() as edits:
-            estimate = trial.observe(evidence)
+            estimate, rests_on = self._observe(trial, evidence)
         controls = self._controls(trial, estimate)
         if estimate is not None and estimate.interval is not None and not all(control.clear for control in controls):
             # Sampling stopped as soon as the region was decided. The wide interval it stopped with may be all that the
             # model and a control have in common, so the whole budget is spent before the claim is called vacuous.
             evidence = self._evidence(trial, self.settings.budget, None)
             evidence.to_the_budget = True
-            estimate = trial.observe(evidence)
+            estimate, rests_on = self._observe(trial, evidence)
             controls = self._controls(trial, estimate)
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        seconds, curves = time.perf_counter() - began, tuple(evidence.curves)
-        drawn = evidence.drawn() if estimate is not None else None
         return Judgement(
-            claim, trial.params, trial.system, verdict, estimate, controls, curves, tuple(edits), reason, seconds, drawn
+            claim,
+            trial.params,
+            trial.system,
+            verdict,
+            estimate,
+            controls,
+            curves=tuple(evidence.curves),
+            interventions=tuple(edits),
+            reason=reason,
+            seconds=time.perf_counter() - began,
+            trail=tuple(evidence.trail()),
+            rests_on=rests_on,
+            drawn=evidence.drawn() if estimate is not None else None,
         )
 
     def _controls(self, trial: _Trial, estimate: Estimate | None) -> tuple[ControlResult, ...]:
@@ -205,6 +224,16 @@ class Judge:
         if estimate is None or not in_region(trial.claim.expect, estimate):
             return ()
         return tuple(self._control(control, trial, estimate) for control in trial.claim.controls)
+
+    def _observe(
+        self, trial: _Trial, evidence: Evidence, changed: Mapping[str, Any] | None = None
+    ) -> tuple[Estimate | None, tuple[Judgement, ...]]:
+        """What a run of the body comes to, and the judgements of other claims that it asked for."""
+        self._asked.append([])
+        try:
+            return trial.observe(evidence, changed), tuple(self._asked[-1])
+        finally:
+            self._asked.pop()
 
     def _control(self, control: Control, trial: _Trial, model: Estimate) -> ControlResult:
         # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture
@@ -234,7 +263,7 @@ class Judge:
             if self.progress:
                 self.progress(f"{trial.claim.id} · control {control.name}, draw {draw + 1}")
             budget = min(CONTROL_UNITS * model.units, self.settings.budget)
-            yield trial.observe(self._evidence(trial, budget, apart), changed)
+            yield self._observe(trial, self._evidence(trial, budget, apart), changed)[0]
 
     def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
         def tell(estimate: Estimate) -> None:

@@ -32,6 +32,7 @@ from mechtests.report import (
     print_claims,
     results_document,
     untested_record,
+    write_html,
     write_results,
 )
 from mechtests.systems.base import System
@@ -39,6 +40,7 @@ from mechtests.tally import Tally
 
 RESULTS = "reports/latest/results.json"
 CACHE = ".mechtests_cache"
+HTML = "reports/latest/index.html"
 
 JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
@@ -87,6 +89,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--claims-cache-dir", metavar="DIR", help=f"where activations are kept (default {CACHE} in the root)"
     )
     group.addoption("--no-claims-cache", action="store_true", help="compute every activation anew, and keep none")
+    group.addoption(
+        "--claims-html",
+        metavar="FILE",
+        help=f"where the report to read goes (default {HTML} in the root)",
+    )
     parser.addini("claims_cache_dir", "where activations are kept, where --claims-cache-dir is not given")
     parser.addini("claims_baseline", "recorded verdicts to compare with, where --claims-baseline is not given")
 
@@ -100,7 +107,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.budget < 1:
         raise pytest.UsageError(f"--claims-budget {settings.budget}: expected at least 1 unit.")
     # A file named on the command line is where the user stands, one in the ini file or by default is in the root.
-    for option in ("claims_baseline", "claims_results", "claims_cache_dir"):
+    for option in ("claims_baseline", "claims_results", "claims_html", "claims_cache_dir"):
         if given := getattr(config.option, option):
             setattr(config.option, option, str(config.invocation_params.dir / given))
     file = config.option.claims_baseline or config.getini("claims_baseline")
@@ -321,6 +328,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     document = config.stash[DOCUMENT] = results_document(_run(config), records)
     write_results(_results_path(config), document)
+    write_html(_html_path(config), [document])
     if config.option.update_claims_baseline:
         for record in records:
             config.stash[BASELINE].note(record)
@@ -339,7 +347,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if suite["sampled"]:
         survive = f"{suite['surviving']} of {suite['sampled']} sampled claims"
         terminalreporter.write_line(f"{survive} survive at a false discovery rate of {suite['fdr']:g} (e-BH)")
-    terminalreporter.write_line(f"results: {os.path.relpath(_results_path(config), config.invocation_params.dir)}")
+    for name, path in (("results", _results_path(config)), ("report", _html_path(config))):
+        terminalreporter.write_line(f"{name}: {os.path.relpath(path, config.invocation_params.dir)}")
     baseline = config.stash[BASELINE]
     if config.option.update_claims_baseline:
         terminalreporter.write_line(f"recorded in {os.path.relpath(baseline.path, config.invocation_params.dir)}")
@@ -354,6 +363,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _results_path(config: pytest.Config) -> Path:
     return config.rootpath / (config.option.claims_results or RESULTS)
+
+
+def _html_path(config: pytest.Config) -> Path:
+    return config.rootpath / (config.option.claims_html or HTML)
 
 
 def _run(config: pytest.Config) -> dict[str, Any]:

@@ -70,6 +70,7 @@ def test_opposite_slopes(subtraction, evidence):
     source=ACTIVATIONS,
     expect=Difference(at_least=0.4),
     kind="causal",
+    criterion="necessity",
     controls=[untrained, random_sets("neurons")],
     published=0.985 - 0.127,
 )
@@ -84,6 +85,7 @@ def test_necessary(subtraction, neurons, evidence):
     source=ACTIVATIONS,
     expect=Difference(at_most=0.01),
     kind="causal",
+    criterion="sufficiency",
     controls=[random_sets("neurons")],
     published=0.9855 - 0.9853,
 )
@@ -123,6 +125,7 @@ def test_linear_surrogate(subtraction, surrogate, evidence):
     source=ACTIVATIONS,
     expect=Difference(at_most=0.05),
     kind="causal",
+    criterion="specificity",
     controls=[instead("neurons", sign_relevant)],
 )
 @pytest.mark.parametrize("neurons", [as_many_others])
@@ -157,6 +160,7 @@ class Ablations:
     source=ACTIVATIONS,
     expect=Difference(at_most=0.05, bounds=(-1, 1)),
     kind="causal",
+    criterion="specificity",
     controls=[instead("choice", as_it_is)],
 )
 @pytest.mark.parametrize("choice", [at_random])
@@ -176,6 +180,7 @@ def test_specific_to_random(subtraction, choice, evidence):
     source=ACTIVATIONS,
     expect=Monotone("decreasing", at_least=0.95),
     kind="causal",
+    criterion="graded response",
     controls=[untrained],
 )
 def test_graded(subtraction, evidence):

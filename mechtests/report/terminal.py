@@ -100,9 +100,9 @@ def _estimate(group: Sequence[Record]) -> str:
     if not values:
         return "–"
     if len(values) > 1:
-        return f"{_number(median(values))} ({_number(min(values))} … {_number(max(values))})"
+        return f"{number(median(values))} ({number(min(values))} … {number(max(values))})"
     (interval,) = [record["interval"] for record in group if record["estimate"] is not None]
-    return _number(values[0]) + (f" [{_number(interval[0])}, {_number(interval[1])}]" if interval else "")
+    return number(values[0]) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
 
 
 def _units(group: Sequence[Record]) -> str:
@@ -143,8 +143,9 @@ def _checkpoint(record: Record) -> str:
 
 
 def _published(value: float | str | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else _number(value)
+    return "" if value is None else value if isinstance(value, str) else number(value)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """``value`` to three digits, as tables show it."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.4g}"
