@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from hypothesis.database import ExampleDatabase
 
+from mechtests.cache import Key, Moment
 from mechtests.claim import Claim, Control
 from mechtests.controls import system_argument
 from mechtests.curve import Curve
 from mechtests.evidence import Drawn, Estimate, Evidence
 from mechtests.expectations import ClaimError
 from mechtests.interventions import noted
+from mechtests.kept import OUTCOME, Kept, Outcome
 from mechtests.search import Question, Search, search
 from mechtests.systems.base import System
 from mechtests.verdict import ControlResult, Verdict, control_result, decide, in_region
@@ -114,12 +116,15 @@ class Judge:
         settings: what the run judges by.
         progress: called with a line of text while a claim is being sampled, and with none when it is judged.
         counterexamples: where they are kept from run to run.
+        kept: judgements of earlier runs.
     """
 
     settings: Settings
     progress: Callable[[str], None] | None = None
     counterexamples: ExampleDatabase | None = None
+    kept: Kept | None = None
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
+    _may_keep: set[tuple[object, ...]] = field(default_factory=set)
     _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
     _asked: list[list[Judgement]] = field(default_factory=list)
     """For each body that is running, the judgements it has asked for; the innermost last."""
@@ -144,7 +149,7 @@ class Judge:
         key = trial.key(trial.system.identity)
         if key not in self._judged:
             with noted():  # what controls change is told to nobody, nor to a claim in which this one is judged
-                self._judged[key] = self._measure(trial)
+                self._judged[key] = self._recalled(trial) or self._measure(trial)
         # The same weights may lie in two files, and each has its name.
         judgement = replace(self._judged[key], system=trial.system)
         if self._asked:
@@ -169,7 +174,7 @@ class Judge:
             trial.body(**trial.arguments, evidence=question)
             return question
 
-        began = time.perf_counter()
+        began, moment = time.perf_counter(), Moment.now()
         try:
             found = search(
                 put,
@@ -184,10 +189,38 @@ class Judge:
             found = Search(reason=reason, seconds=time.perf_counter() - began)
         if self.progress:
             self.progress("")
-        return replace(judgement, search=found)
+        judgement = replace(judgement, search=found)
+        if trial.system and trial.key(trial.system.identity) in self._may_keep:
+            self._keep(trial, judgement, moment)
+        return judgement
+
+    def _recalled(self, trial: _Trial) -> Judgement | None:
+        """What an earlier run came to, where nothing has changed since."""
+        found = self.kept.get(trial.system, self._told(trial)) if self.kept and trial.system else None
+        # The search starts from the units, which are not kept.
+        if found is None or (found.searchable and found.search is None and not self._asked):
+            return None
+        return Judgement(trial.claim, trial.params, trial.system, **{name: getattr(found, name) for name in OUTCOME})
+
+    def _keep(self, trial: _Trial, judgement: Judgement, began: Moment) -> None:
+        system = system_argument(trial.arguments)
+        # Other arguments are fixtures, which may be anything; a parameter is what its text says.
+        told = system is not None and trial.arguments.keys() - {system[0]} <= trial.params.keys()
+        if self.kept is None or trial.system is None or not told or judgement.rests_on:
+            return
+        if self.kept.may_keep(began):
+            self._may_keep.add(trial.key(trial.system.identity))
+            came_to = {name: getattr(judgement, name) for name in OUTCOME}
+            self.kept.put(trial.system, self._told(trial), Outcome(**came_to, searchable=judgement.drawn is not None))
+
+    def _told(self, trial: _Trial) -> Key:
+        """What a judgement depends on besides the weights and the code."""
+        claim = trial.claim
+        controls = [(control.name, control.draws) for control in claim.controls]
+        return (claim.id, repr(claim.expect), repr(controls), repr(self.settings), repr(dict(trial.params)))
 
     def _measure(self, trial: _Trial) -> Judgement:
-        began = time.perf_counter()
+        began, moment = time.perf_counter(), Moment.now()
         claim = trial.claim
         evidence = self._evidence(trial, self.settings.budget, None)
         with noted() as edits:
@@ -203,7 +236,7 @@ class Judge:
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        return Judgement(
+        judgement = Judgement(
             claim,
             trial.params,
             trial.system,
@@ -218,6 +251,8 @@ class Judge:
             rests_on=rests_on,
             drawn=evidence.drawn() if estimate is not None else None,
         )
+        self._keep(trial, judgement, moment)
+        return judgement
 
     def _controls(self, trial: _Trial, estimate: Estimate | None) -> tuple[ControlResult, ...]:
         # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.

@@ -24,6 +24,7 @@ from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, claim_of
 from mechtests.expectations import ClaimError
 from mechtests.judge import Judge, Settings, parameter_text
+from mechtests.kept import Kept
 from mechtests.models import MODELS, Models, device_named
 from mechtests.outcome import conclude
 from mechtests.report import (
@@ -122,12 +123,13 @@ def pytest_configure(config: pytest.Config) -> None:
     except (CheckpointError, BaselineError, CacheError, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[MODELS], config.stash[BASELINE] = models, baseline
-    kept = DirectoryBasedExampleDatabase(config.rootpath / ".hypothesis" / "examples")
-    config.stash[JUDGE] = Judge(settings, _progress_line(config), kept)
+    counterexamples = DirectoryBasedExampleDatabase(config.rootpath / ".hypothesis" / "examples")
+    kept = None if cache.disk is None else Kept(cache.disk.folder)
+    config.stash[JUDGE] = Judge(settings, _progress_line(config), counterexamples, kept)
     config.stash[RECORDS], config.stash[BEGAN] = Records(), datetime.now(UTC)
     config.stash[TAKEN] = {}
     config.pluginmanager.register(config.stash[RECORDS])
-    config.pluginmanager.register(Tally(cache, warnings))
+    config.pluginmanager.register(Tally(cache, kept, warnings))
 
 
 def cache_folder(config: pytest.Config) -> Path:

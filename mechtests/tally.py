@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mechtests.cache import Cache
+from mechtests.kept import Kept
 
 _SHOWN = 5
 """So many warnings are shown; the others are counted."""
@@ -19,16 +20,17 @@ class Tally:
     damaged file of the cache says nothing about a claim.
     """
 
-    def __init__(self, cache: Cache, warnings: list[str]) -> None:
-        """A tally of ``cache``, which tells its warnings by adding to ``warnings``."""
-        self._cache, self._warnings = cache, warnings
+    def __init__(self, cache: Cache, kept: Kept | None, warnings: list[str]) -> None:
+        """A tally of ``cache``, which tells its warnings by adding to ``warnings``, and of what was kept."""
+        self._cache, self._kept, self._warnings = cache, kept, warnings
         self._workers: Counter[str] = Counter()
 
     @property
     def counts(self) -> Counter[str]:
         """Forward passes made, and tensors found in memory and on disk: here and by the workers so far."""
         cache = self._cache
-        here = Counter(passes=cache.passes, memory=cache.from_memory, disk=cache.from_disk)
+        recalled = self._kept.recalled if self._kept else 0
+        here = Counter(passes=cache.passes, memory=cache.from_memory, disk=cache.from_disk, recalled=recalled)
         return here + self._workers
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -51,6 +53,7 @@ class Tally:
             if self._cache.disk is not None:
                 where = os.path.relpath(self._cache.disk.folder, config.invocation_params.dir)
                 found = f"found in the cache: {counts['memory']:,} in memory, {counts['disk']:,} on disk ({where})"
+                found += f"; judgements recalled: {counts['recalled']:,}" if counts["recalled"] else ""
             terminalreporter.write_line(f"forward passes: {counts['passes']:,}; {found}")
         warnings = sorted(set(self._warnings))
         for warning in warnings[:_SHOWN]:

@@ -29,7 +29,7 @@ def code_fingerprint(*things: type | Callable[..., Any]) -> str:
     can tell whether another one runs the same code.
     """
     parts = {_source(defined) for thing in things for defined in _defined(thing)}
-    return _hashed(_mechtests(), *sorted(parts))
+    return hashed(_mechtests(), *sorted(parts))
 
 
 @cache
@@ -37,14 +37,14 @@ def folder_fingerprint(function: Callable[..., Any]) -> str:
     """A sha256 of the code of a function and of every module beside it, in the same folder; and all that is above."""
     file = _file(inspect.unwrap(function))
     beside = sorted(Path(file).parent.glob("*.py")) if file else []
-    return _hashed(code_fingerprint(function), *(f"{path.name}\0{_hashed(path.read_bytes())}" for path in beside))
+    return hashed(code_fingerprint(function), *(f"{path.name}\0{hashed(path.read_bytes())}" for path in beside))
 
 
 @cache
 def _mechtests() -> str:
     files = sorted(_PACKAGE.rglob("*.py"))
-    parts = [f"{path.relative_to(_PACKAGE).as_posix()}\0{_hashed(path.read_bytes())}" for path in files]
-    return _hashed(torch.__version__, np.__version__, *parts)
+    parts = [f"{path.relative_to(_PACKAGE).as_posix()}\0{hashed(path.read_bytes())}" for path in files]
+    return hashed(torch.__version__, np.__version__, *parts)
 
 
 def _defined(thing: type | Callable[..., Any]) -> Iterator[Any]:
@@ -66,7 +66,7 @@ def _source(defined: Any) -> str:
     file = _file(defined)
     if file is not None:
         with suppress(OSError):  # an interactive session may name a file that it does not write
-            return _hashed(Path(file).read_bytes())
+            return hashed(Path(file).read_bytes())
     return f"{_PROCESS} {defined.__module__}.{defined.__qualname__} {id(defined)}"
 
 
@@ -83,7 +83,8 @@ def _file(defined: Any) -> str | None:
     return getattr(module, "__file__", None) if found is defined else None
 
 
-def _hashed(*parts: str | bytes) -> str:
+def hashed(*parts: str | bytes) -> str:
+    """A sha256 over the parts, which no other list of parts has."""
     digest = sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part

@@ -275,15 +275,19 @@ class System:
                 f"the weights of {self.name} were changed or moved after the system was made, so what is kept of it is "
                 "of other weights. Change a copy of the module and wrap that: System(module, name)."
             )
-        weights = next(self.module.parameters(), torch.empty(0))
-        # Two kinds of system may call the same weights in two ways, and derive otherwise what they call the same.
-        kind = f"{type(self).__module__}.{type(self).__qualname__}"
-        edited = [edit.key for edit in edits]
         try:
-            told = digest(kind, inputs, edited, dict(arguments), weights.dtype, weights.device.type)
+            told = digest(inputs, [edit.key for edit in edits], dict(arguments))
         except DigestError:
             return None
-        return self.identity, self._code, told
+        return *self.kind, told
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Tells this system from every other that may measure otherwise: by weights, their type and place, and code."""
+        weights = next(self.module.parameters(), torch.empty(0))
+        # Two kinds of system may call the same weights in two ways, and derive otherwise what they call the same.
+        adapter = f"{type(self).__module__}.{type(self).__qualname__}"
+        return self.identity, adapter, self._code, str(weights.dtype), weights.device.type
 
     @cached_property
     def _code(self) -> str:

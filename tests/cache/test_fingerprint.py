@@ -104,7 +104,7 @@ def test_code_of_torch_numpy_and_python_is_told_by_their_versions(thing, monkeyp
 
 def anew():
     """The fingerprint of mechtests by itself, not from memory."""
-    return fingerprint._hashed(fingerprint._mechtests.__wrapped__())
+    return fingerprint.hashed(fingerprint._mechtests.__wrapped__())
 
 
 def test_every_file_of_mechtests_counts(monkeypatch, tmp_path):
