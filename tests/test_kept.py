@@ -24,7 +24,7 @@ CLAIM = """
 
     @mt.claim("toy/weights/large", "The weights are large.", source=mt.Source("A post"), expect=mt.Exact(above=1))
     def test_large(toy, evidence):
-        with open("log.txt", "a") as log:
+        with open("reports/log.txt", "a") as log:
             log.write("measured\\n")
         evidence.exact(measured(toy))
 """
@@ -38,6 +38,7 @@ HELPER = """
 @pytest.fixture
 def project(pytester):
     """A project with one claim, whose body writes a line to a log each time that it runs."""
+    pytester.mkdir("reports")
     pytester.makeconftest(textwrap.dedent(CONFTEST).replace("WEIGHT", "5.0"))
     pytester.makepyfile(test_toy=textwrap.dedent(CLAIM), helper=textwrap.dedent(HELPER))
     return pytester
@@ -45,9 +46,9 @@ def project(pytester):
 
 def run(project, *options):
     """The claim's record, and how often the body has run so far."""
-    project.runpytest_subprocess(*options)
+    project.runpytest_inprocess(*options)
     (record,) = json.loads((project.path / "reports/latest/results.json").read_text())["claims"]
-    log = project.path / "log.txt"
+    log = project.path / "reports/log.txt"  # where tools write: what is read there says nothing of a claim
     return record, len(log.read_text().splitlines()) if log.exists() else 0
 
 
@@ -60,8 +61,8 @@ def test_what_has_not_changed_is_not_measured_again(project):
 
 
 def test_the_terminal_says_how_many_were_recalled(project):
-    assert "recalled" not in project.runpytest_subprocess().stdout.str()
-    project.runpytest_subprocess().stdout.fnmatch_lines(["*forward passes: 0;*judgements recalled: 1*"])
+    assert "judgements recalled" not in project.runpytest_inprocess().stdout.str()
+    project.runpytest_inprocess().stdout.fnmatch_lines(["*forward passes: 0;*judgements recalled: 1*"])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,9 @@ def test_another_region_measures_again(project):
 
 def test_a_file_read_while_tests_are_collected_counts(project):
     (project.path / "bound.txt").write_text("1")
-    project.makepyfile(helper="ADDED = float(open('bound.txt').read())\ndef measured(toy): return ADDED")
+    project.makepyfile(
+        helper="import pathlib\nADDED = float(pathlib.Path('bound.txt').read_text())\ndef measured(toy): return ADDED"
+    )
     assert [run(project)[1], run(project)[1]] == [1, 1]
     (project.path / "bound.txt").write_text("22")
     record, measured = run(project)
@@ -104,7 +107,7 @@ def test_a_file_read_while_tests_are_collected_counts(project):
 
 def test_what_reads_a_file_while_it_measures_is_not_kept(project):
     (project.path / "bound.txt").write_text("1")
-    project.makepyfile(helper="def measured(toy): return float(open('bound.txt').read())")
+    project.makepyfile(helper="import pathlib\ndef measured(toy): return float(pathlib.Path('bound.txt').read_text())")
     run(project)
     (project.path / "bound.txt").write_text("22")
     record, measured = run(project)
@@ -134,7 +137,7 @@ def test_a_counterexample_is_recalled_with_its_judgement(project):
         @mt.claim("toy/sums/small", "Sums are small.", source=mt.Source("A post"), expect=mt.Rate(at_least=0.9))
         def test_small(toy, evidence):
             for point in evidence.batches(mt.Parameters(x=mt.Real(0, 10))):
-                with open("log.txt", "a") as log:
+                with open("reports/log.txt", "a") as log:
                     log.write("measured\\n")
                 evidence.observe(point["x"] < 5)
         """)
@@ -143,5 +146,5 @@ def test_a_counterexample_is_recalled_with_its_judgement(project):
     again, in_all = run(project)
     assert first["verdict"] == "refuted"
     assert first["counterexample"]["text"]
-    assert again == first
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
     assert in_all == measured

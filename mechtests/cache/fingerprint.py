@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-_PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[1]
 _PROCESS = uuid.uuid4().hex
 _BY_VERSION = sys.stdlib_module_names | {"torch", "numpy"}
 """Packages whose code is told by a version, or by Python's own."""
@@ -42,8 +42,8 @@ def folder_fingerprint(function: Callable[..., Any]) -> str:
 
 @cache
 def _mechtests() -> str:
-    files = sorted(_PACKAGE.rglob("*.py"))
-    parts = [f"{path.relative_to(_PACKAGE).as_posix()}\0{hashed(path.read_bytes())}" for path in files]
+    files = sorted(PACKAGE.rglob("*.py"))
+    parts = [f"{path.relative_to(PACKAGE).as_posix()}\0{hashed(path.read_bytes())}" for path in files]
     return hashed(torch.__version__, np.__version__, *parts)
 
 

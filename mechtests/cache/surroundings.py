@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 
-from mechtests.cache.fingerprint import code_fingerprint, hashed
+from mechtests.cache.fingerprint import PACKAGE, code_fingerprint, hashed
 
-_ELSEWHERE = tuple(
-    {*(f"{path}{os.sep}" for path in (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values())), "/proc/", "/sys/"}
-)
-"""Where Python, the packages and the system live: told by their versions, or by no file at all."""
+_PLACES = (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(PACKAGE), "/proc", "/sys")
+_ELSEWHERE = tuple({f"{path}{os.sep}" for path in _PLACES})
+"""Where Python, the packages and the system live: told by their versions, by a fingerprint, or by no file at all."""
 _TOOLS = {".git", ".hypothesis", ".pytest_cache", "__pycache__", "reports"}
 """Folders of tools, whose files say nothing of what a claim measures."""
 
@@ -52,20 +51,26 @@ class Moment:
 
         Files that a library maps into memory without Python's knowledge are not seen.
         """
-        return len(sys.modules) == self.loaded and not _telling(_opened[self.opened :], apart_from)
+        loaded = list(sys.modules.values())[self.loaded :]
+        return not any(map(_own, loaded)) and not _telling(_opened[self.opened :], apart_from)
 
 
 def surroundings(apart_from: Path) -> str:
     """A sha256 of the code loaded, the packages' versions, the files read so far, and how torch is set up."""
     packages = sorted({f"{one.metadata['Name']} {one.version}" for one in distributions()})
-    files = {getattr(module, "__file__", None) or "" for module in sys.modules.copy().values()}
-    own = sorted(file for file in files if not file.startswith(_ELSEWHERE) and Path(file).is_file())
-    code = [f"{file}\0{hashed(Path(file).read_bytes())}" for file in own]
+    own = {file for module in sys.modules.copy().values() if (file := _own(module))}
+    code = [f"{file}\0{hashed(Path(file).read_bytes())}" for file in sorted(own)]
     read = []
     for path in sorted(_telling(_opened, apart_from)):
         stat = os.stat(path)
         read.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
     return hashed(code_fingerprint(), sys.version, str(torch.get_num_threads()), *packages, *code, *read)
+
+
+def _own(module: Any) -> str | None:
+    """The file of a module that belongs to no installed package."""
+    file = getattr(module, "__file__", None)
+    return file if file and not file.startswith(_ELSEWHERE) and os.path.isfile(file) else None
 
 
 def _telling(paths: Iterable[str], apart_from: Path) -> set[str]:

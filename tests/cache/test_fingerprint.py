@@ -109,11 +109,11 @@ def anew():
 
 def test_every_file_of_mechtests_counts(monkeypatch, tmp_path):
     assert anew() == code_fingerprint()
-    for path in fingerprint._PACKAGE.rglob("*.py"):
-        copy = tmp_path / path.relative_to(fingerprint._PACKAGE)
+    for path in fingerprint.PACKAGE.rglob("*.py"):
+        copy = tmp_path / path.relative_to(fingerprint.PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    monkeypatch.setattr(fingerprint, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
     assert anew() == code_fingerprint()
     file = tmp_path / "systems" / "subtraction_transformer.py"
     file.write_text(file.read_text() + "\n")
