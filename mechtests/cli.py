@@ -99,8 +99,10 @@ def _disk(folder: Path | None) -> Disk:
 
 def _folder_of_runs() -> Path:
     """The folder that ``pytest`` would use if it were started here."""
+    # The settings alone: no conftest is run, and pytest does not get ready to rewrite or capture anything.
+    options = ["-p", "mechtests", "--noconftest", "--assert=plain", "--capture=no"]
     try:
-        return cache_folder(pytest.Config.fromdictargs({}, ["-p", "mechtests", "--noconftest", "--assert=plain"]))
+        return cache_folder(pytest.Config.fromdictargs({}, options))
     except pytest.UsageError as error:
         raise CommandError(f"pytest does not start here ({error}). Name the folder with --dir.") from error
 
