@@ -138,40 +138,33 @@ def calls(module: nn.Module, forward: Callable[..., object], inputs: Inputs) -> 
 
 
 def _calls(module: nn.Module, forward: Callable[..., object], inputs: Inputs) -> dict[str, Call]:
-    found: dict[str, Call] = {}
-    starts: dict[str, tuple[int, list[Tensor]]] = {}
+    found: dict[nn.Module, Call] = {}
+    started: dict[nn.Module, tuple[int, list[Tensor]]] = {}
+    hooked = {layer for layer in module.modules() if layer._forward_hooks}
     ticks = iter(range(2**62))
 
     def tensors(args: tuple[object, ...], kwargs: dict[str, object]) -> list[Tensor]:
         return [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor)]
 
-    def starting(name: str) -> Callable[..., None]:
-        def start(_layer: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-            starts.setdefault(name, (next(ticks), [one.clone() for one in tensors(args, kwargs)]))
+    def start(layer: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        started.setdefault(layer, (next(ticks), [one.clone() for one in tensors(args, kwargs)]))
 
-        return start
-
-    def ending(name: str, hooked: bool) -> Callable[..., None]:
-        def end(_layer: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object) -> None:
-            if name in found:
-                found[name] = _with(found[name], pure=False)
-                return
-            start, before = starts[name]
-            rowwise = isinstance(output, Tensor) and output.shape[:1] == inputs[0].shape[:1]
-            # What is given in its place is contiguous, and would be changed by the layer's own hooks once more.
-            pure = rowwise and isinstance(output, Tensor) and output.is_contiguous() and not hooked
-            unchanged = all(one.equal(other) for one, other in zip(tensors(args, kwargs), before, strict=True))
-            found[name] = Call(start, next(ticks), pure and unchanged)
-
-        return end
+    def end(layer: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object) -> None:
+        if layer in found:
+            found[layer] = _with(found[layer], pure=False)
+            return
+        began, before = started[layer]
+        # What is given in its place is contiguous, and would be changed by the layer's own hooks once more.
+        rowwise = isinstance(output, Tensor) and output.shape[:1] == inputs[0].shape[:1] and output.is_contiguous()
+        unchanged = all(one.equal(other) for one, other in zip(tensors(args, kwargs), before, strict=True))
+        found[layer] = Call(began, next(ticks), rowwise and unchanged and layer not in hooked)
 
     with ExitStack() as stack, torch.inference_mode():
-        layers = [(name, layer, bool(layer._forward_hooks)) for name, layer in _named(module)]
-        for name, layer, hooked in layers:
-            stack.callback(layer.register_forward_pre_hook(starting(name), with_kwargs=True).remove)
-            stack.callback(layer.register_forward_hook(ending(name, hooked), with_kwargs=True).remove)
+        for layer in module.modules():
+            stack.callback(layer.register_forward_pre_hook(start, with_kwargs=True).remove)
+            stack.callback(layer.register_forward_hook(end, with_kwargs=True).remove)
         forward(*inputs)
-    return found
+    return {name: found[layer] for name, layer in _named(module) if layer in found}
 
 
 def upstream(module: nn.Module, order: Mapping[str, Call], sites: Collection[str]) -> list[str]:

@@ -193,8 +193,8 @@ class Edit:
 
     def _fitted(self, value: Tensor, activation: Tensor, batch: int | None, rows: Rows) -> Tensor:
         shape = list(activation.shape)
-        if batch is not None and value.ndim == len(shape) > batch and value.shape[batch] != 1:
-            # A row for each of all inputs, of which the batch needs its own.
+        if batch is not None and value.ndim == len(shape) > batch and shape[batch] == rows.last - rows.first:
+            # It is made for all inputs, of which this batch has some.
             shape[batch] = rows.total
         try:
             fitted = value.to(activation.device).expand(shape)
