@@ -225,9 +225,15 @@ def flipped(content):
 DAMAGES = [flipped, lambda content: content[:-5], lambda content: b"", lambda content: b"no tensor"]
 
 
-@pytest.mark.parametrize("options", [[], ["-W", "error"], ["-n2"]], ids=["", "warnings are errors", "two workers"])
+# This process has imported mechtests already, of which pytest warns.
+REWRITE = "ignore::pytest.PytestAssertRewriteWarning"
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["-W", "error", "-W", REWRITE], ["-n2"]], ids=["", "warnings are errors", "two workers"]
+)
 def test_damaged_files_are_computed_anew_and_told_and_fail_no_claim(suite, expected, options):
-    suite.pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    suite.pytester.makeini(f"[pytest]\nfilterwarnings =\n    error\n    {REWRITE}\n")
     before = suite.run().parseoutcomes()
     for number, path in enumerate(suite.entries()):
         path.write_bytes(DAMAGES[number % len(DAMAGES)](path.read_bytes()))

@@ -634,12 +634,16 @@ def sweeps(draw):
 
 
 def an_edit(system, x, site, operation):
-    if operation in ("zero", "scale"):
-        return zero(site) if operation == "zero" else scale(site, -0.7)
+    if operation == "zero":
+        return zero(site)
     source = system.activations(x.flip(0) * 0.9, [site])[site]
+    if operation == "scale" and source.is_floating_point():  # places in a table cannot be scaled
+        return scale(site, -0.7)
     if len(source) != len(x) or operation == "patch":
         return patch(site, source)
-    return mean(site, source) if operation == "mean" else resample(site, source, torch.Generator().manual_seed(0))
+    if operation == "mean" and source.is_floating_point():
+        return mean(site, source)
+    return resample(site, source, torch.Generator().manual_seed(0))
 
 
 class TestSweep:
