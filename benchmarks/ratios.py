@@ -11,7 +11,7 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def ratios(runs: dict[str, Callable[[], object]], against: str, rounds: int = 9) -> dict[str, float]:
+def ratios(runs: dict[str, Callable[[], object]], against: str, rounds: int = 5) -> dict[str, float]:
     """The median time of each run, in units of the one called ``against``; each runs once before it counts."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for each in range(rounds + 1):
