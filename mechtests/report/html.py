@@ -35,7 +35,7 @@ _OF_A_CLAIM = (
 )  # fmt: skip
 _OF_A_VERDICT = (
     "verdict", "estimate", "interval", "units", "e_value", "p_value", "survives_fdr", "controls", "counterexample",
-    "no_counterexample", "figures", "trail", "findings", "seconds", "reason", "rerun",
+    "no_counterexample", "interventions", "figures", "trail", "findings", "seconds", "reason", "rerun",
 )  # fmt: skip
 
 

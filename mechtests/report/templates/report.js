@@ -443,6 +443,7 @@ function facts(cell, claim, made) {
     term("Evidence", claim.evidence_kind, claim.criterion && `, tests ${claim.criterion}`),
     term("Source", h("cite", {}, source.title), by && ` (${by})`, source.at && `: “${source.at}”`),
     term("Checkpoint", made.name, at.length > 0 && h("span", { class: "quiet" }, ` ${at.map((pair) => pair.join(" ")).join(", ")}`), made.sha256 && h("code", {}, ` ${made.sha256.slice(0, 12)}`)),
+    term("Interventions", (cell.interventions ?? []).join("; ")),
     term("Time taken", duration(cell.seconds ?? 0)),
     term("Reason", cell.reason ?? ""));
 }
