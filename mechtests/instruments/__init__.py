@@ -11,23 +11,50 @@ from mechtests.instruments.attention import (
     uniform_attention_to,
     value_weighted,
 )
+from mechtests.instruments.circuits import (
+    Circuit,
+    eigenvalue_positivity,
+    ov_circuit,
+    positive_eigenvalue_share,
+    qk_circuit,
+    token_match_circuit,
+)
+from mechtests.instruments.composition import composition_null, composition_scores
+from mechtests.instruments.copying import copying_score
 from mechtests.instruments.geometry import angle
+from mechtests.instruments.heads import Heads
 from mechtests.instruments.linear import LinearFit, correlation, linear_fit
+from mechtests.instruments.paths import Path, ScoreTerms, along_paths, attributions, score_terms
 from mechtests.instruments.spectrum import periodicity_p_values, top_power_share
 
 __all__ = [
+    "Circuit",
+    "Heads",
     "LinearFit",
+    "Path",
+    "ScoreTerms",
+    "along_paths",
     "angle",
     "attention_pattern",
     "attention_to",
+    "attributions",
     "causal_mask",
+    "composition_null",
+    "composition_scores",
+    "copying_score",
     "correlation",
+    "eigenvalue_positivity",
     "induction_targets",
     "linear_fit",
+    "ov_circuit",
     "periodicity_p_values",
+    "positive_eigenvalue_share",
     "prefix_matching_score",
     "previous_token_score",
     "previous_token_targets",
+    "qk_circuit",
+    "score_terms",
+    "token_match_circuit",
     "top_power_share",
     "uniform_attention_to",
     "value_weighted",
