@@ -21,9 +21,10 @@ LEARNED = 1.0
 """Loss, in nats, on the second showing of a random segment, below which a seed counts as one that learned induction. An
 untrained model has 5.5."""
 
-RECIPES = {"two-layer": Recipe(weight_decay=0.01, learning_rate=3e-3, batch=64, steps=8_000)}
-TRAJECTORY = {("two-layer", 0): (200, 600, 900, 1000, 1100, 1200, 1300, 1400, 1500, 1800, 2500, 4000)}
-"""Steps at which a run leaves a checkpoint besides its last: the training trajectory that emergence is read from."""
+RECIPES = {"two-layer": Recipe(weight_decay=0.01, learning_rate=3e-3, batch=64, steps=5_000)}
+TRAJECTORY = {("two-layer", 0): (300, 700, 900, 950, 1000, 1050, 1100, 1150, 1200, 1400, 2000, 3000)}
+"""Steps at which a run leaves a checkpoint besides its last: the training trajectory that emergence is read from. Seed
+0 comes to attend to the right token, all at once, between steps 950 and 1,150."""
 
 EVALUATION = 256
 """How many sequences of each kind a model is measured on; they are the same for every seed."""

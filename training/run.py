@@ -76,6 +76,7 @@ def train(
         fused=True,
     )
     first = _resume(state, task.model, optimiser) if state.exists() else 0
+    _cut(curve, first)
     began = time.monotonic()
 
     def checkpoint(path: Path, step: int, measured: dict[str, float], last: bool = False) -> None:
@@ -140,6 +141,12 @@ def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> i
             whole["state"].setdefault(int(index), {})[slot] = tensor
     optimiser.load_state_dict(whole)
     return round(tensors["optimiser.0.step"].item())
+
+
+def _cut(curve: Path, step: int) -> None:
+    """Take from a curve what will be measured again: everything after ``step``."""
+    rows = curve.read_text().splitlines(keepends=True) if curve.exists() else []
+    curve.write_text("".join(row for row in rows if json.loads(row)["step"] <= step))
 
 
 def _commit(script: str) -> str:
