@@ -102,7 +102,7 @@ def main() -> None:
         if not is_there("induction", options.recipe, seed):
             task = Induction(seed, recipe.batch, options.device)
             kept = TRAJECTORY.get((options.recipe, seed), ())
-            train(task, options.recipe, recipe, seed, __file__, kept, measure_every=50)
+            train(task, options.recipe, recipe, seed, kept, measure_every=50)
 
 
 if __name__ == "__main__":

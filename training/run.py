@@ -52,7 +52,6 @@ def train(
     name: str,
     recipe: Recipe,
     seed: int,
-    script: str,
     steps_kept: Collection[int] = (),
     measure_every: int = 500,
     save_every: int = 1_000,
@@ -81,7 +80,7 @@ def train(
 
     def checkpoint(path: Path, step: int, measured: dict[str, float], last: bool = False) -> None:
         sizes = asdict(task.model.config)
-        save(path, task.model, Provenance(task.system, sizes, name, seed, step, last, _commit(script), measured))
+        save(path, task.model, Provenance(task.system, sizes, name, seed, step, last, _commit(), measured))
 
     for step in range(first, recipe.steps):
         if step in steps_kept:
@@ -149,7 +148,7 @@ def _cut(curve: Path, step: int) -> None:
     curve.write_text("".join(row for row in rows if json.loads(row)["step"] <= step))
 
 
-def _commit(script: str) -> str:
-    """The last commit of the script or of this module, so that a checkpoint names the code that made it."""
-    asked = ["git", "log", "-1", "--format=%H", "--", script, __file__]
+def _commit() -> str:
+    """The last commit of the scripts of this folder, so that a checkpoint names the code that made it."""
+    asked = ["git", "log", "-1", "--format=%H", "--", "*.py"]
     return subprocess.run(asked, cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()

@@ -88,7 +88,7 @@ def main() -> None:
     for seed in options.seeds:
         if not is_there("subtraction", options.recipe, seed):
             task = Subtraction(seed, recipe.batch, options.device)
-            train(task, options.recipe, recipe, seed, __file__, TRAJECTORY.get((options.recipe, seed), ()))
+            train(task, options.recipe, recipe, seed, TRAJECTORY.get((options.recipe, seed), ()))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def elsewhere(monkeypatch, tmp_path):
 
 
 def fit(task, name="plain"):
-    train(task, name, RECIPE, 0, __file__, steps_kept=(0, 25), measure_every=10, save_every=15)
+    train(task, name, RECIPE, 0, steps_kept=(0, 25), measure_every=10, save_every=15)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(elsewhere):
