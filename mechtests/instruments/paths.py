@@ -5,11 +5,12 @@ the embedding through any heads of increasing layer: none (the direct path), one
 virtual head. Source: Elhage et al., "A Mathematical Framework for Transformer Circuits" (2021), "Path expansion".
 
 Only thin products are formed: from one head to the next the width is ``d_head``, and no ``d_vocab × d_vocab`` matrix
-appears unless the embedding given is one-hot. Terms come one at a time, so memory does not grow with their number.
+appears unless the embedding given is one-hot. Terms come one at a time; what is kept between them is ``d_head`` wide.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -38,14 +39,16 @@ def along_paths(
         readout: what the residual stream is read with: ``W_U``, some of its columns, or a head's ``W_Q``.
 
     Yields:
-        Each path with its term, depth first; there are ``(1 + heads of layer 0) · (1 + heads of layer 1) · …``.
+        Each path with its term; there are ``(1 + heads of layer 0) · (1 + heads of layer 1) · …``.
 
     Raises:
         ValueError: there are not as many patterns as layers.
     """
     yield (), embedded @ readout
-    for path, z in _through_heads(embedded, layers, patterns):
-        yield path, _read(z, _written_by(path, layers), readout)
+    for (layer, head), ending in groupby(_through_heads(embedded, layers, patterns), key=lambda term: term[0][-1]):
+        written_to = layers[layer].W_O[head] @ readout  # once for all paths that end in this head
+        for path, z in ending:
+            yield path, z @ written_to
 
 
 def attributions(
@@ -129,30 +132,29 @@ def score_terms(
 def _through_heads(
     embedded: Tensor, layers: Sequence[Heads], patterns: Sequence[Tensor]
 ) -> Iterator[tuple[Path, Float[Tensor, "batch pos d_head"]]]:
-    """Every path but the direct one, with what its last head has gathered, before that head's ``W_O``."""
+    """Every path but the direct one, with what its last head has gathered, before that head's ``W_O``.
+
+    Paths that end in the same head come one after the other.
+    """
     if len(layers) != len(patterns):
         raise ValueError(f"paths: {len(layers)} layers and {len(patterns)} patterns. Give one pattern a layer.")
-
-    def beyond(path: Path, z: Tensor) -> Iterator[tuple[Path, Tensor]]:
-        for layer in range(path[-1][0] + 1 if path else 0, len(layers)):
-            for head in range(len(layers[layer])):
-                W_V = layers[layer].W_V[head]
-                v = _read(z, _written_by(path, layers), W_V) if path else z @ W_V
-                longer, gathered = (*path, (layer, head)), patterns[layer][:, head] @ v
-                yield longer, gathered
-                yield from beyond(longer, gathered)
-
-    return beyond((), embedded)
+    earlier: list[tuple[Path, Tensor]] = []
+    for layer, (heads, pattern) in enumerate(zip(layers, patterns, strict=True)):
+        longer: list[tuple[Path, Tensor]] = []
+        for head in range(len(heads)):
+            W_V, arrives = heads.W_V[head], ((layer, head),)
+            yield arrives, (z := pattern[:, head] @ (embedded @ W_V))
+            longer.append((arrives, z))
+            for path, before in earlier:
+                # From head to head by the small W_O W_V, never by the model's width.
+                yield path + arrives, (z := pattern[:, head] @ (before @ (_written_by(path, layers) @ W_V)))
+                longer.append((path + arrives, z))
+        earlier += longer if layer + 1 < len(layers) else []
 
 
 def _written_by(path: Path, layers: Sequence[Heads]) -> Float[Tensor, "d_head model"]:
     layer, head = path[-1]
     return layers[layer].W_O[head]
-
-
-def _read(z: Tensor, W_O: Tensor, readout: Tensor) -> Tensor:
-    # The cheapest order of the two products: on into another head it goes by the small W_O W_V.
-    return torch.linalg.multi_dot([z.flatten(0, 1), W_O, readout]).unflatten(0, z.shape[:2])
 
 
 def _through(terms: Mapping[Path, Tensor]) -> Tensor:
