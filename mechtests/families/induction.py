@@ -20,26 +20,18 @@ class RepeatedSequences:
             second showing is the same in both, so they differ in whether it has been seen before and in nothing else.
         length: how many tokens each segment has.
         distance: by how many positions the second showing comes after the first.
-        key: tells this batch from every other, for the cache.
     """
 
     tokens: Int[Tensor, "sequence pos"]
     unrepeated: Int[Tensor, "sequence pos"]
     length: Int[Tensor, " sequence"]
     distance: Int[Tensor, " sequence"]
-    key: str
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def __getitem__(self, index: Int[Tensor, " chosen"]) -> "RepeatedSequences":
-        return RepeatedSequences(
-            self.tokens[index],
-            self.unrepeated[index],
-            self.length[index],
-            self.distance[index],
-            f"{self.key}[{index.tolist()}]",
-        )
+        return RepeatedSequences(self.tokens[index], self.unrepeated[index], self.length[index], self.distance[index])
 
     @property
     def first(self) -> Bool[Tensor, "sequence pos"]:
@@ -115,8 +107,7 @@ class RepeatedTokens(Family[RepeatedSequences]):
     def build(self, **parameters: Shaped[Tensor, " sequence"]) -> RepeatedSequences:
         length, distance, seed = (parameters[name] for name in ("length", "distance", "seed"))
         unrepeated = torch.stack([_different_tokens(self.d_vocab, self.n_ctx, one) for one in seed.tolist()])
-        key = f"repeated {self.d_vocab} {self.n_ctx}:{length.tolist()}:{distance.tolist()}:{seed.tolist()}"
-        plain = RepeatedSequences(unrepeated, unrepeated, length, distance, key)
+        plain = RepeatedSequences(unrepeated, unrepeated, length, distance)
         place = torch.arange(self.n_ctx)
         shown_again = (place + distance.unsqueeze(1)).clamp(max=self.n_ctx - 1)
         tokens = torch.where(plain.first, unrepeated.gather(1, shown_again), unrepeated)
