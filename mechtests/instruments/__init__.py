@@ -24,14 +24,13 @@ from mechtests.instruments.copying import copying_score
 from mechtests.instruments.geometry import angle
 from mechtests.instruments.heads import Heads
 from mechtests.instruments.linear import LinearFit, correlation, linear_fit
-from mechtests.instruments.paths import Path, ScoreTerms, along_paths, attributions, score_terms
+from mechtests.instruments.paths import ScoreTerms, along_paths, attributions, score_terms
 from mechtests.instruments.spectrum import periodicity_p_values, top_power_share
 
 __all__ = [
     "Circuit",
     "Heads",
     "LinearFit",
-    "Path",
     "ScoreTerms",
     "along_paths",
     "angle",
