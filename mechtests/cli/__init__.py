@@ -1,0 +1,30 @@
+"""The command line: ``mechtests SUBCOMMAND``. Each file here adds the parser of one."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from mechtests.cache import CacheError
+from mechtests.cli.cache import add_cache
+from mechtests.cli.error import CommandError
+from mechtests.cli.history import add_history
+from mechtests.cli.report import add_report
+from mechtests.cli.words import Commands
+from mechtests.report import ResultsError
+
+SUBCOMMANDS: list[Callable[[Commands], None]] = [add_cache, add_report, add_history]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0, or 1 where a comparison found a regression, or 2 after an error, told in one line."""
+    parser = argparse.ArgumentParser(prog="mechtests", description="Mechanistic claims about models, put to the test.")
+    commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+    for add in SUBCOMMANDS:
+        add(commands)
+    given = parser.parse_args(arguments)
+    try:
+        code: int | None = given.run(given)
+    except (CommandError, CacheError, ResultsError) as error:
+        print(f"mechtests: {error}", file=sys.stderr)
+        return 2
+    return code or 0
