@@ -58,7 +58,7 @@ class Ledger:
         """
         try:
             self.url = make_url(str(where)) if "://" in str(where) else URL.create("sqlite", database=str(where))
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:
             raise LedgerError(
                 "the ledger's URL cannot be read. Expected a file, or a URL such as postgresql://user@host/name."
             ) from error
