@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from mechtests.cache import CacheError
 from mechtests.cli.cache import add_cache
+from mechtests.cli.compare import add_compare
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_history
 from mechtests.cli.report import add_report
 from mechtests.cli.words import Commands
 from mechtests.report import ResultsError
 
-SUBCOMMANDS: list[Callable[[Commands], None]] = [add_cache, add_report, add_history]
+SUBCOMMANDS: list[Callable[[Commands], None]] = [add_cache, add_report, add_history, add_compare]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

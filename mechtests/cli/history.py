@@ -12,7 +12,7 @@ from mechtests.ledger import Ledger, LedgerError, PastRun
 from mechtests.plugin import history_place
 from mechtests.report import read_results
 from mechtests.report.results import Record
-from mechtests.report.terminal import SYMBOLS, number
+from mechtests.report.terminal import SYMBOLS, estimate_text
 
 SHOWN = 30
 DIGITS = 10
@@ -95,14 +95,6 @@ def _print_verdicts(records: Sequence[Record]) -> None:
         when = f"{record['started']:%Y-%m-%d %H:%M}"
         rows.append((when, record["run"][:DIGITS], place(record)[0], where, verdict, estimate_text(record)))
     print_table(("started (UTC)", "run", "claim", "checkpoint", "verdict", "estimate"), rows)
-
-
-def estimate_text(record: Record) -> str:
-    """The estimate of a claim of a results file with its interval; a dash where there is none."""
-    if record["estimate"] is None:
-        return "–"
-    interval = record["interval"]
-    return number(record["estimate"]) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
 
 
 def _positive(text: str) -> int:

@@ -100,6 +100,12 @@ class Ledger:
         with self._transaction() as connection:
             return self._runs(connection, connection.scalars(asked).all())
 
+    def run_ids(self, digits: str) -> list[str]:
+        """The ids of the runs that begin with ``digits``, of which there must be four or more."""
+        asked = select(RUNS.c.id).where(RUNS.c.id.startswith(digits, autoescape=True)).order_by(RUNS.c.id)
+        with self._transaction() as connection:
+            return list(connection.scalars(asked)) if len(digits) >= 4 else []
+
     def verdicts(
         self, claim: str | None = None, checkpoint: str | None = None, run: str | None = None, limit: int | None = None
     ) -> list[Record]:

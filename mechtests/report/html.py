@@ -54,17 +54,11 @@ def report_html(documents: Sequence[Record], history: "Timeline | None" = None) 
         ValueError: there is no document.
     """
     grid = Grid(documents)
-    script, style = (_asset(name) for name in ("report.js", "style.css"))
+    script, style = (asset(name) for name in ("report.js", "style.css"))
     plotly, plotly_hash = _plotly()
     data, place = _data(grid)
-    environment = Environment(
-        loader=PackageLoader("mechtests.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    template = environment().get_template("report.html")
+    return template.render(
         grid=grid,
         history=history if history and len(history.runs) > 1 else None,
         place=lambda row: place[finding_key(row.record)],
@@ -77,8 +71,8 @@ def report_html(documents: Sequence[Record], history: "Timeline | None" = None) 
         # The page may run its two scripts and ask nothing of anyone. plotly needs styles that it makes itself.
         policy=f"default-src 'none'; script-src {_hash(script)} {plotly_hash}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
-        style=Markup(style),
-        script=Markup(script),
+        style=style,
+        script=script,
         plotly=plotly,
         data=htmlsafe_json_dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False),
     )
@@ -87,6 +81,22 @@ def report_html(documents: Sequence[Record], history: "Timeline | None" = None) 
 def write_html(path: Path, documents: Sequence[Record], history: "Timeline | None" = None) -> None:
     """Write the report of ``documents``, whole or not at all."""
     write_text(path, report_html(documents, history))
+
+
+def environment() -> Environment:
+    """How templates are filled: whatever is put in is text."""
+    return Environment(
+        loader=PackageLoader("mechtests.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def asset(name: str) -> Markup:
+    """A file beside the templates, to be put into a page as it is."""
+    return Markup((files("mechtests.report") / "templates" / name).read_text(encoding="utf-8").strip())
 
 
 def _data(grid: Grid) -> tuple[Record, dict[object, int]]:
@@ -156,10 +166,6 @@ def _plotly() -> tuple[str, str]:
 
     code: str = get_plotlyjs()
     return base64.b64encode(zlib.compress(code.encode())).decode(), _hash(code)
-
-
-def _asset(name: str) -> str:
-    return (files("mechtests.report") / "templates" / name).read_text(encoding="utf-8").strip()
 
 
 def _hash(code: str) -> str:
