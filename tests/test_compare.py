@@ -153,9 +153,12 @@ class TestShown:
         lines = comparison_markdown(comparison).splitlines()
         assert lines[0] == "### yesterday → today"
         assert lines[2] == f"{summary(comparison)}."
-        (line,) = [line for line in lines if "toy/weights/positive" in line and "regression" in line]
+        line, again = [
+            line for line in lines if line.startswith("| regression | toy/weights/positive | light-seed00 |")
+        ]
+        assert line == again  # as a changed verdict, and as an estimate that moved
         assert "✓ supported → ✗ refuted" in line
-        assert "1.5 → &#45;1" in line
+        assert "1.5 → -1" in line
         assert any("the region was" in line and "and is ≥ 2" in line for line in lines)
 
     def test_on_a_page_that_runs_nothing(self, comparison):

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 
 def escaped(text: str) -> str:
-    """``text`` on one line, with every sign that GitHub's Markdown or HTML would take for its own made plain."""
+    """``text``, to stand within a line, where no sign of it means anything to GitHub's Markdown."""
     line = html.escape(" ".join("".join(sign if sign.isprintable() else " " for sign in text).split()), quote=False)
-    line = re.sub(r"([\\`*_{}\[\]()#+!|~$@-])", lambda sign: f"&#{ord(sign[0])};", line)
+    line = re.sub(r"([\\`*_\[\]|~$@])", lambda sign: f"&#{ord(sign[0])};", line)
     # Addresses would become links without being asked.
     return line.replace("://", "&#58;//").replace("www.", "www&#46;")
 
