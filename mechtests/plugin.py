@@ -74,6 +74,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SYSTEM=PATH",
         help="judge these weights; repeatable, globs allowed",
     )
+    group.addoption(
+        "--claims-of",
+        action="append",
+        default=[],
+        metavar="SYSTEM",
+        help="judge the claims of this system alone; repeatable",
+    )
     group.addoption("--device", default="auto", help="where models run: auto (the default), cpu, cuda, cuda:1")
     group.addoption(
         "--claims-alpha", type=float, default=Settings.alpha, help="error rate of a claim (default %(default)s)"
@@ -220,6 +227,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 pytest.fail(str(error), pytrace=False)
             ids = [path.stem if path else "no-checkpoint" for path in paths]
             metafunc.parametrize(name, paths, ids=ids, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.option.claims_of
+    if not wanted:
+        return
+    of_others = [item for item in items if not _is_claim_of(item, wanted)]
+    items[:] = [item for item in items if _is_claim_of(item, wanted)]
+    if of_others:
+        config.hook.pytest_deselected(items=of_others)
+
+
+def _is_claim_of(item: pytest.Item, systems: list[str]) -> bool:
+    claim = claim_of(item.function) if isinstance(item, pytest.Function) else None
+    return claim is not None and claim.system in systems
 
 
 def _check_test(metafunc: pytest.Metafunc, claim: Claim) -> None:

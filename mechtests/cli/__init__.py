@@ -5,15 +5,26 @@ import sys
 from collections.abc import Callable, Sequence
 
 from mechtests.cache import CacheError
+from mechtests.cli.badge import add_badge
 from mechtests.cli.cache import add_cache
 from mechtests.cli.compare import add_compare
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_history
 from mechtests.cli.report import add_report
+from mechtests.cli.verify import add_verify
+from mechtests.cli.watch import add_watch
 from mechtests.cli.words import Commands
 from mechtests.report import ResultsError
 
-SUBCOMMANDS: list[Callable[[Commands], None]] = [add_cache, add_report, add_history, add_compare]
+SUBCOMMANDS: list[Callable[[Commands], None]] = [
+    add_cache,
+    add_report,
+    add_history,
+    add_compare,
+    add_verify,
+    add_watch,
+    add_badge,
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

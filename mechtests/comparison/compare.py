@@ -82,6 +82,7 @@ class Comparison:
         changes: a finding on a checkpoint each, in the order of their names.
         unmatched: the later side's checkpoints that have no counterpart on the earlier one.
         left_out: the earlier side's checkpoints that have no counterpart on the later one.
+        renamed: checkpoints whose counterpart has another name, and that name.
     """
 
     before: str
@@ -89,6 +90,7 @@ class Comparison:
     changes: tuple[Change, ...]
     unmatched: tuple[str, ...]
     left_out: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
 
     @property
     def regressions(self) -> list[Change]:
@@ -140,7 +142,7 @@ def compare(before: Side, after: Side, *, missing_counts: bool = True) -> Compar
     untested = {one.finding: one for one in after.verdicts if one.verdict == "untested"}
     counterparts = {place: _counterpart(place, befores) for place in afters}
     changes = [
-        Change(finding, _name(was, now), befores[was].get(finding), afters[now].get(finding), missing_counts)
+        Change(finding, now.checkpoint or "–", befores[was].get(finding), afters[now].get(finding), missing_counts)
         for now, was in counterparts.items()
         if was is not None
         for finding in sorted(befores[was].keys() | afters[now].keys())
@@ -160,6 +162,11 @@ def compare(before: Side, after: Side, *, missing_counts: bool = True) -> Compar
         tuple(sorted(changes, key=lambda change: (change.finding, change.checkpoint))),
         _names(now for now, was in counterparts.items() if was is None),
         _names(was for was in befores if was not in counterparts.values()),
+        tuple(
+            (now.checkpoint, was.checkpoint)
+            for now, was in counterparts.items()
+            if was and was.checkpoint and now.checkpoint and was.checkpoint != now.checkpoint
+        ),
     )
 
 
@@ -196,14 +203,6 @@ def _counterpart(place: _Place, among: Iterable[_Place]) -> _Place | None:
             return (exact or found)[0]
     single = [one for one in alike if one.checkpoint is not None]
     return single[0] if len(single) == 1 and not place.several and place.checkpoint is not None else None
-
-
-def _name(before: _Place, after: _Place) -> str:
-    if after.checkpoint is None:
-        return "–"
-    if before.checkpoint == after.checkpoint:
-        return after.checkpoint
-    return f"{before.checkpoint} → {after.checkpoint}"
 
 
 def _names(places: Iterable[_Place]) -> tuple[str, ...]:

@@ -28,8 +28,10 @@ def summary(comparison: Comparison) -> str:
 
 
 def remarks(comparison: Comparison) -> list[str]:
-    """What was not compared."""
+    """Which checkpoints were compared that have different names, and which were not."""
     told = []
+    if comparison.renamed:
+        told.append(f"compared: {listed([f'{now} with {was}' for now, was in comparison.renamed])}")
     if comparison.unmatched:
         told.append(f"without a counterpart in {comparison.before}: {listed(comparison.unmatched)}")
     if comparison.left_out:
@@ -56,7 +58,9 @@ def tables(comparison: Comparison) -> list[tuple[str, list[tuple[str, ...]]]]:
     """The tables to show: a title, and rows; those without rows are left out."""
     told = {
         "Verdicts that changed": comparison.verdicts,
-        "Estimates that moved by more than their intervals allow": comparison.estimates,
+        "Other estimates that moved by more than their intervals allow": [
+            change for change in comparison.estimates if change not in comparison.verdicts
+        ],
     }
     return [(title, rows(changes)) for title, changes in told.items() if changes]
 
