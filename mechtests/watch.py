@@ -88,7 +88,7 @@ class Watch:
         return found
 
     def _judge(self, path: Path, sha256: str) -> Verified | None:
-        place = self.output / f"{re.sub(r'[^\w.-]', '_', path.stem)}-{sha256[:12]}"
+        place = self.output / (re.sub(r"[^\w.-]", "_", path.stem) + f"-{sha256[:12]}")
         self.tell(f"{path}: judging")
         try:
             verified = verify([str(path)], place, self.run, self.baseline or self._last(path))

@@ -153,9 +153,7 @@ class TestShown:
         lines = comparison_markdown(comparison).splitlines()
         assert lines[0] == "### yesterday → today"
         assert lines[2] == f"{summary(comparison)}."
-        line, again = [
-            line for line in lines if line.startswith("| regression | toy/weights/positive | light-seed00 |")
-        ]
+        (line,) = [line for line in lines if line.startswith("| regression | toy/weights/positive | light-seed00 |")]
         assert "✓ supported → ✗ refuted" in line
         assert "1.5 → -1" in line
         assert any("the region was" in line and "and is ≥ 2" in line for line in lines)

@@ -22,8 +22,8 @@ def add_verify(commands: Commands) -> None:
     parser = commands.add_parser(
         "verify",
         help="judge checkpoints, and say whether they lost a mechanism",
-        description="Runs the claims of the checkpoints' system and writes a report. With --baseline, exits with 1 where a "
-        "claim was supported and is not now. pytest takes more options from the variable PYTEST_ADDOPTS.",
+        description="Runs the claims of the checkpoints' system and writes a report. With --baseline, exits with 1 "
+        "where a claim was supported and is not now. pytest takes more options from the variable PYTEST_ADDOPTS.",
     )
     parser.add_argument(
         "checkpoints",
