@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from mechtests.cache import CacheError
 from mechtests.cli.badge import add_badge
 from mechtests.cli.cache import add_cache
+from mechtests.cli.card import add_card
 from mechtests.cli.compare import add_compare
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_history
 from mechtests.cli.report import add_report
+from mechtests.cli.table import harmless
 from mechtests.cli.verify import add_verify
 from mechtests.cli.watch import add_watch
 from mechtests.cli.words import Commands
@@ -24,6 +26,7 @@ SUBCOMMANDS: list[Callable[[Commands], None]] = [
     add_verify,
     add_watch,
     add_badge,
+    add_card,
 ]
 
 
@@ -37,6 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int | None = given.run(given)
     except (CommandError, CacheError, ResultsError) as error:
-        print(f"mechtests: {error}", file=sys.stderr)
+        print(harmless(f"mechtests: {error}"), file=sys.stderr)
         return 2
     return code or 0
