@@ -30,13 +30,18 @@ SUBCOMMANDS: list[Callable[[Commands], None]] = [
 ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line: 0, or 1 where a comparison found a regression, or 2 after an error, told in one line."""
-    parser = argparse.ArgumentParser(prog="mechtests", description="Mechanistic claims about models, put to the test.")
-    commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+def parser() -> argparse.ArgumentParser:
+    """What the command line understands."""
+    whole = argparse.ArgumentParser(prog="mechtests", description="Mechanistic claims about models, put to the test.")
+    commands = whole.add_subparsers(required=True, metavar="SUBCOMMAND")
     for add in SUBCOMMANDS:
         add(commands)
-    given = parser.parse_args(arguments)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0, or 1 where a comparison found a regression, or 2 after an error, told in one line."""
+    given = parser().parse_args(arguments)
     try:
         code: int | None = given.run(given)
     except (CommandError, CacheError, ResultsError) as error:
