@@ -30,8 +30,7 @@ _MIGRATING = 0x6D656368
 """The number of PostgreSQL's advisory lock under which the tables are changed."""
 
 _PLAIN = (
-    "id", "params", "system", "statement", "expect", "checkpoint", "verdict", "estimate", "units", "e_value", "p_value",
-    "seconds", "reason",
+    "id", "params", "system", "expect", "verdict", "estimate", "units", "e_value", "p_value", "seconds", "reason",
 )  # fmt: skip
 """What a row has as the results file has it."""
 
@@ -234,13 +233,14 @@ class Ledger:
 
 
 def _row(run: str, record: Record) -> Record:
-    checkpoint, interval = record["checkpoint"], record["interval"] or (None, None)
+    made, interval = dict(record["checkpoint"] or {}), record["interval"] or (None, None)
     return {
         **{name: record[name] for name in _PLAIN},
         "run": run,
         "finding": place(record)[0],
-        "name": checkpoint and checkpoint["name"],
-        "sha256": checkpoint and checkpoint["sha256"],
+        "name": made.pop("name", None),
+        "sha256": made.pop("sha256", None),
+        "made": made or None,
         "low": interval[0],
         "high": interval[1],
     }
@@ -249,6 +249,7 @@ def _row(run: str, record: Record) -> Record:
 def _record(row: RowMapping) -> Record:
     return {
         **{name: row[name] for name in _PLAIN},
+        "checkpoint": {"name": row["name"], "sha256": row["sha256"], **(row["made"] or {})} if row["sha256"] else None,
         "interval": None if row["low"] is None else [row["low"], row["high"]],
         "run": row["run"],
         "started": row["started"],

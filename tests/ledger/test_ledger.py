@@ -28,7 +28,7 @@ class TestAdd:
         kept = {(record["id"], str(record["checkpoint"]), record["verdict"]): record for record in ledger.verdicts()}
         for claim in made["claims"]:
             record = kept[claim["id"], str(claim["checkpoint"]), claim["verdict"]]
-            for name in ("estimate", "interval", "units", "params", "expect", "e_value", "reason", "statement"):
+            for name in ("estimate", "interval", "units", "params", "expect", "e_value", "reason", "checkpoint"):
                 assert record[name] == claim[name]
 
     def test_adds_a_run_once(self, ledger):

@@ -30,11 +30,10 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("params", sa.JSON(), nullable=False),
         sa.Column("system", sa.Text(), nullable=False),
-        sa.Column("statement", sa.Text(), nullable=False),
         sa.Column("expect", sa.JSON(), nullable=False),
-        sa.Column("checkpoint", sa.JSON()),
         sa.Column("name", sa.Text()),
         sa.Column("sha256", sa.Text()),
+        sa.Column("made", sa.JSON()),
         sa.Column("verdict", sa.String(16), nullable=False),
         sa.Column("estimate", sa.Float()),
         sa.Column("low", sa.Float()),
@@ -47,5 +46,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_verdicts"),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], name="fk_verdicts_run", ondelete="CASCADE"),
     )
-    for column in ("run", "finding", "name", "sha256"):
-        op.create_index(f"ix_verdicts_{column}", "verdicts", [column])
+    op.create_index("ix_verdicts_run", "verdicts", ["run"])
+    op.create_index("ix_verdicts_finding_id", "verdicts", ["finding", "id"])
+    op.create_index("ix_verdicts_sha256_name", "verdicts", ["sha256", "name"])
+    op.create_index("ix_verdicts_system_run", "verdicts", ["system", "run"])
