@@ -24,10 +24,13 @@ class Baseline:
     Attributes:
         path: the file.
         verdicts: by ``claim id[params]``, then by ``checkpoint@sha256``, the recorded verdict.
+        seconds: by ``claim id[params]``, how long its recorded verdicts took together when nothing was kept.
     """
 
     path: Path
     verdicts: dict[str, dict[str, str]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    _noted: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> "Baseline":
@@ -45,7 +48,8 @@ class Baseline:
             recorded = {claim: dict(verdicts) for claim, verdicts in content["verdicts"].items()}
             if unknown := {verdict for verdicts in recorded.values() for verdict in verdicts.values()} - {*_ORDER}:
                 raise ValueError(f"verdicts {unknown}")
-            return cls(path, recorded)
+            seconds = {claim: float(taken) for claim, taken in content.get("seconds", {}).items()}
+            return cls(path, recorded, seconds)
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise BaselineError(
                 f"{path}: not a record of verdicts ({error!r}). Expected the form {SCHEMA}: "
@@ -62,14 +66,17 @@ class Baseline:
         if record["verdict"] != "untested":
             claim, checkpoint = place(record)
             self.verdicts.setdefault(claim, {})[checkpoint] = record["verdict"]
+            before = self.seconds.get(claim, 0.0) if claim in self._noted else 0.0
+            self.seconds[claim] = before + record["seconds"]
+            self._noted.add(claim)
 
     def write(self) -> None:
         """Write the record, whole or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(f".{os.getpid()}.tmp")
-        unfinished.write_text(
-            json.dumps({"schema": SCHEMA, "verdicts": self.verdicts}, indent=1, sort_keys=True) + "\n"
-        )
+        seconds = {claim: round(taken, 1) for claim, taken in self.seconds.items()}
+        content = {"schema": SCHEMA, "seconds": seconds, "verdicts": self.verdicts}
+        unfinished.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
         unfinished.replace(self.path)
 
 

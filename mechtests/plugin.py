@@ -168,6 +168,19 @@ def _cache(config: pytest.Config, device: torch.device, warnings: list[str]) -> 
     return Cache(host=0 if device.type == "cpu" else 4 << 30, disk=disk, tell=warnings.append)
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """How long it may take, so that nobody waits in doubt."""
+    seconds = sum(config.stash[BASELINE].seconds.values())
+    if not seconds or config.option.collectonly:
+        return None
+    workers = getattr(config.option, "numprocesses", None) or 1
+    minutes = max(1, round(seconds / workers / 60))
+    return (
+        f"claims: judging all that are on record, with nothing kept, took {minutes} min"
+        f"{f' for each of {workers} workers' if workers > 1 else ''}; what is kept takes none"
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A checkpoint that the user named must be usable: the run stops before any claim is judged."""

@@ -8,7 +8,7 @@ from mechtests.baseline import SCHEMA, Baseline, BaselineError, is_worse
 
 def record(verdict="supported", **changes):
     checkpoint = {"name": "seed0", "sha256": "a" * 64}
-    return {"id": "toy/weights/sum", "params": {}, "checkpoint": checkpoint, "verdict": verdict, **changes}
+    return {"id": "toy/weights/sum", "params": {}, "checkpoint": checkpoint, "verdict": verdict, "seconds": 2.0, **changes}
 
 
 def with_weights(sha256):
@@ -71,6 +71,21 @@ def test_an_untested_claim_changes_nothing(file):
     baseline.note(record("refuted"))
     baseline.note(record("untested"))
     assert baseline.recorded(record()) == "refuted"
+
+
+def test_seconds_are_those_of_the_last_run_over_all_its_checkpoints(file):
+    for taken in (5.0, 2.0):
+        baseline = Baseline.read(file)
+        baseline.note(with_weights("a" * 64) | {"seconds": taken})
+        baseline.note(with_weights("b" * 64) | {"seconds": taken + 1})
+        baseline.write()
+    assert Baseline.read(file).seconds == {"toy/weights/sum": 5.0}
+
+
+def test_a_record_without_seconds_is_read(file):
+    file.parent.mkdir()
+    file.write_text(json.dumps({"schema": SCHEMA, "verdicts": {}}))
+    assert Baseline.read(file).seconds == {}
 
 
 def test_parameters_are_told_apart_in_any_order(file):

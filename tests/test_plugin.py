@@ -453,6 +453,10 @@ class TestBaseline:
         assert (outcomes(result), result.ret) == ({outcome: 1}, 0)
         assert "better than recorded" not in result.stdout.str()
 
+    def test_tells_at_the_start_how_long_it_took(self, suite):
+        result = self.recorded(suite, SUPPORTED).run(self.FILE)
+        assert "claims: judging all that are on record, with nothing kept, took 1 min;" in result.stdout.str()
+
     def test_changes_nothing_of_the_verdict(self, suite):
         assert self.recorded(suite, REFUTED).records(self.FILE)["negative"]["verdict"] == "refuted"
 
