@@ -404,9 +404,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for name, path in (("results", _results_path(config)), ("report", _html_path(config))):
         terminalreporter.write_line(f"{name}: {os.path.relpath(path, config.invocation_params.dir)}")
     if NOT_ADDED in config.stash:
+        results = os.path.relpath(_results_path(config), config.invocation_params.dir)
         terminalreporter.write_line(
-            f"warning: the run is not in the ledger: {config.stash[NOT_ADDED]} The results file has all of it: "
-            "`mechtests history --add` adds it later.",
+            f"warning: the run is not in the ledger: {config.stash[NOT_ADDED]} "
+            f"The results file has all of it: `mechtests history --add {shlex.quote(results)}` adds it later.",
             yellow=True,
         )
     baseline = config.stash[BASELINE]

@@ -3,8 +3,11 @@
 import copy
 import json
 import re
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mechtests.baseline import Baseline
 from mechtests.cli import main
@@ -90,6 +93,42 @@ class TestMoved:
         assert compared([other], [one]).changes[0].moved is moved
 
 
+FLOATS = st.floats(-1e6, 1e6)
+VERDICTS = st.builds(
+    judged,
+    st.sampled_from(["supported", "refuted", "vacuous", "inconclusive", "untested"]),
+    st.none() | FLOATS,
+    st.none() | st.tuples(FLOATS, FLOATS).map(lambda ends: tuple(sorted(ends))),
+    st.sampled_from([f"toy/weights/{name}" for name in "abcd"]),
+    st.sampled_from(["one", "two"]),
+    st.sampled_from(["1" * 12, "2" * 12]),
+)
+SIDES = st.lists(VERDICTS, min_size=1, max_size=12)
+
+
+@given(SIDES)
+def test_nothing_changes_against_oneself(verdicts):
+    comparison = compared(verdicts, verdicts)
+    assert (comparison.regressions, comparison.estimates, comparison.missing, comparison.new) == ([], [], [], [])
+    assert (comparison.unmatched, comparison.left_out, comparison.renamed) == ((), (), ())
+
+
+@given(SIDES, SIDES)
+def test_what_got_better_got_worse_the_other_way_round(before, after):
+    def on_one(verdicts):
+        return [replace(one, checkpoint="one", weights="1" * 12) for one in verdicts]
+
+    there, back = compared(on_one(before), on_one(after)), compared(on_one(after), on_one(before))
+    for one, other in zip(there.changes, back.changes, strict=True):
+        assert (one.finding, one.better, one.worse, one.moved) == (
+            other.finding,
+            other.worse,
+            other.better,
+            other.moved,
+        )
+        assert (one.new, one.missing) == (other.missing, other.new)
+
+
 class TestPairs:
     def pairs(self, before, after):
         told = {}
@@ -152,7 +191,7 @@ class TestShown:
     def test_in_markdown(self, comparison):
         lines = comparison_markdown(comparison).splitlines()
         assert lines[0] == "### yesterday → today"
-        assert lines[2] == f"{summary(comparison)}."
+        assert lines[2] == f"{summary(comparison)}."  # which begins with a number
         (line,) = [line for line in lines if line.startswith("| regression | toy/weights/positive | light-seed00 |")]
         assert "✓ supported → ✗ refuted" in line
         assert "1.5 → -1" in line

@@ -23,7 +23,7 @@ def summary(comparison: Comparison) -> str:
     told += [f"{_many(len(c.estimates), 'estimate')} moved by more than the intervals allow"] if c.estimates else []
     told += [f"{_many(c.same, 'verdict')} as before"] if c.same else []
     told += [f"{_many(len(c.new), 'claim')} new"] if c.new else []
-    told += [f"{_many(missing, 'claim')} not judged any more"] if missing else []
+    told += [f"{_many(missing, 'claim')} not judged"] if missing else []
     return "; ".join(told)
 
 
@@ -66,7 +66,8 @@ def tables(comparison: Comparison) -> list[tuple[str, list[tuple[str, ...]]]]:
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    lines = [f"### {escaped(comparison.before)} → {escaped(comparison.after)}", "", f"{summary(comparison)}.", ""]
+    told = summary(comparison)
+    lines = [f"### {escaped(comparison.before)} → {escaped(comparison.after)}", "", f"{told[0].upper()}{told[1:]}.", ""]
     for title, shown in tables(comparison):
         lines += [f"#### {title}", "", *table(COLUMNS, shown), ""]
     lines += [f"{escaped(remark)}  " for remark in remarks(comparison)]

@@ -26,6 +26,9 @@ Record = dict[str, Any]
 _WAIT = 60
 """Seconds to wait for another writer of the same SQLite file."""
 
+_PATIENCE = 10
+"""Seconds to wait for a server's answer."""
+
 _MIGRATING = 0x6D656368
 """The number of PostgreSQL's advisory lock under which the tables are changed."""
 
@@ -173,7 +176,9 @@ class Ledger:
     @cached_property
     def _engine(self) -> Engine:
         if self.url.get_backend_name() != "sqlite":
-            return create_engine(self.url, poolclass=NullPool)
+            # A server that does not answer must not hold up the end of a run.
+            patience = {"connect_timeout": _PATIENCE} if self.url.get_backend_name() == "postgresql" else {}
+            return create_engine(self.url, poolclass=NullPool, connect_args=patience)
         engine = create_engine(self.url, poolclass=NullPool, connect_args={"timeout": _WAIT})
 
         @event.listens_for(engine, "connect")
