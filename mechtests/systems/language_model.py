@@ -49,6 +49,11 @@ class LanguageModel(System):
     def weights(self, layer: int) -> Heads:
         """The weights of a layer's heads, with the scale of a layer norm before them folded in."""
 
+    @property
+    def rotary(self) -> bool:
+        """Whether positions enter as rotations of queries and keys, so that ``W_Q W_Kᵀ`` alone gives no score."""
+        return False
+
     @abstractmethod
     def pattern_site(self, layer: int) -> str:
         """The site of a layer's attention patterns, ``[sequence, head, query, key]``."""
