@@ -13,8 +13,8 @@ from mechtests.systems import CausalLM
 
 pytest.importorskip("transformers", reason="pip install 'mechtests[hf]'")
 
-import causal_lm  # noqa: E402 - of training/, which needs the library
-from induction import LEARNED  # noqa: E402
+import causal_lm
+from induction import LEARNED
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "checkpoints" / "causal-lm"
 SHIPPED = sorted(FOLDER.glob("*-seed*"))
