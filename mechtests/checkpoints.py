@@ -56,7 +56,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file of weights: its path, the sha256 of its bytes, and its provenance."""
+    """Weights on disk, in one file or a directory: their path, the sha256 of their bytes, and their provenance."""
 
     path: Path
     sha256: str
@@ -64,7 +64,8 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        """The file's name without its ending, or the directory's whole one: ``Llama-3.2-1B`` has no ending."""
+        return self.path.resolve().name if self.path.is_dir() else self.path.stem
 
 
 def save(path: Path, module: nn.Module, provenance: Provenance) -> None:
@@ -87,13 +88,35 @@ def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
     Raises:
         CheckpointError: the file is missing, truncated, a pickle, without provenance, or holds NaN or infinite weights.
     """
+    weights = read_weights(path)
+    return Checkpoint(path, weights.sha256, provenance_in(weights.metadata, path)), weights.tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What one safetensors file holds: the sha256 of its bytes, its header's metadata, and its tensors on the CPU."""
+
+    sha256: str
+    metadata: Mapping[str, str]
+    tensors: dict[str, Tensor]
+
+
+def read_weights(path: Path) -> Weights:
+    """What the safetensors file at ``path`` holds.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, a pickle, or holds NaN or infinite weights.
+    """
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no such checkpoint. Give the path of a .safetensors file, or train one with training/."
         )
-    content = path.read_bytes()
+    with path.open("rb") as opened:
+        start = opened.read(9)
+        opened.seek(0)
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     # The first 8 bytes of safetensors are its header's length, which may read as a pickle's; its header opens with {.
-    if content.startswith(_PICKLE_STARTS) and content[8:9] != b"{":
+    if start.startswith(_PICKLE_STARTS) and start[8:] != b"{":
         raise CheckpointError(
             f"{path}: this is a pickle, which can run code when it is read, so it is refused. "
             "Expected safetensors: save the weights with mechtests.checkpoints.save."
@@ -106,14 +129,13 @@ def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
         raise CheckpointError(
             f"{path}: not a whole safetensors file ({error}). It may be truncated: fetch or train it again."
         ) from error
-    provenance = _provenance(path, metadata)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(
                 f"{path}: weight {name} holds NaN or infinite values, so every measurement would be meaningless. "
                 "Train it again or use an earlier step."
             )
-    return Checkpoint(path, hashlib.sha256(content).hexdigest(), provenance), tensors
+    return Weights(sha256, metadata, tensors)
 
 
 def load(path: Path, system: str, config: type[Any], build: Callable[[Any], M]) -> tuple[Checkpoint, M]:
@@ -164,7 +186,12 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     module.load_state_dict(dict(tensors))
 
 
-def _provenance(path: Path, metadata: Mapping[str, str]) -> Provenance:
+def provenance_in(metadata: Mapping[str, str], path: Path) -> Provenance:
+    """The provenance that the header of the file at ``path`` holds.
+
+    Raises:
+        CheckpointError: it holds none, or one of another form.
+    """
     try:
         header: Any = json.loads(metadata["mechtests"])
         if not isinstance(header, dict):

@@ -46,7 +46,7 @@ class Found(NamedTuple):
         """What its tests are called."""
         if self.path is None:
             return "no-checkpoint"
-        return self.path.name if self.path.is_dir() else self.path.stem
+        return self.path.resolve().name if self.path.is_dir() else self.path.stem
 
 
 _SOURCES: dict[str, SystemSource] = {}

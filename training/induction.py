@@ -6,6 +6,8 @@ threads (one); an interrupted one goes on from its last saved state under ``trai
 """
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from copying_source import CopyingSource
@@ -37,9 +39,9 @@ class Induction:
 
     def __init__(self, seed: int, batch: int, device: str) -> None:
         torch.manual_seed(seed)
-        self.model = AttentionOnlyTransformer(AttentionOnlyConfig()).to(device)
+        self.model = self.drawn_model().to(device)
         self.seed, self.batch, self.device = seed, batch, device
-        self.source = CopyingSource(self.model.config.d_vocab, self.model.config.n_ctx)
+        self.source = CopyingSource()
         drawn = torch.Generator().manual_seed(2**40)  # no batch of any seed has this number
         self.held_out = self.source.sample(EVALUATION, drawn)
         half = self.source.n_ctx // 2
@@ -51,23 +53,33 @@ class Induction:
             "floor",
         )
 
+    def drawn_model(self) -> Any:
+        """The model before training; the seed has been set."""
+        return AttentionOnlyTransformer(AttentionOnlyConfig())
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        return self.model(tokens)
+
+    def patterns(self, tokens: Tensor) -> Sequence[Tensor]:
+        """How the heads of each layer attend, ``[sequence, head, query, key]``."""
+        sites = ["blocks.0.attn.pattern", "blocks.1.attn.pattern"]
+        found = run(self.model, tokens, sites)
+        return [found[site] for site in sites]
+
     def loss(self, step: int) -> Tensor:
         tokens = self.source.sample(self.batch, generator(self.seed, step)).tokens.to(self.device)
-        return cross_entropy(self.model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        return cross_entropy(self.logits(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
 
     @torch.inference_mode()
     def measured(self) -> dict[str, float]:
         repeated = self.repeated.to(self.device)
-        sites = ["blocks.0.attn.pattern", "blocks.1.attn.pattern", "logits"]
-        found = run(self.model, repeated, sites)
-        losses = self._losses(self.model(self.held_out.tokens.to(self.device)), self.held_out.tokens)
-        previous = previous_token_score(found["blocks.0.attn.pattern"], repeated).mean(0)
-        prefix = prefix_matching_score(found["blocks.1.attn.pattern"], repeated).mean(0)
+        losses = self._losses(self.logits(self.held_out.tokens.to(self.device)), self.held_out.tokens)
+        first, *later = self.patterns(repeated)
         return {
-            **self._summary(losses, self._losses(found["logits"], self.repeated), "loss"),
+            **self._summary(losses, self._losses(self.logits(repeated), repeated), "loss"),
             **self.floors,
-            "previous_token": previous.max().item(),
-            "prefix_matching": prefix.max().item(),
+            "previous_token": previous_token_score(first, repeated).mean(0).max().item(),
+            "prefix_matching": max(prefix_matching_score(one, repeated).mean(0).max().item() for one in later),
         }
 
     def learned(self, measured: dict[str, float]) -> bool:

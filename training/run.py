@@ -4,7 +4,7 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,11 +55,12 @@ def train(
     steps_kept: Collection[int] = (),
     measure_every: int = 500,
     save_every: int = 1_000,
+    write: Callable[[Path, Any, Provenance], None] = save,
 ) -> None:
     """Train ``task``, or go on from its saved state, and leave its checkpoints under ``fixtures/checkpoints/``.
 
     The curve, measured every so many steps, is kept under ``training/curves/``. A seed that did not learn is kept
-    apart, in ``unlearned/``.
+    apart, in ``unlearned/``. ``write`` writes a checkpoint; one that makes a directory names it by the path's stem.
     """
     folder = CHECKPOINTS / task.system
     final = folder / f"{name}-seed{seed:02d}.safetensors"
@@ -80,7 +81,7 @@ def train(
 
     def checkpoint(path: Path, step: int, measured: dict[str, float], last: bool = False) -> None:
         sizes = asdict(task.model.config)
-        save(path, task.model, Provenance(task.system, sizes, name, seed, step, last, _commit(), measured))
+        write(path, task.model, Provenance(task.system, sizes, name, seed, step, last, _commit(), measured))
 
     for step in range(first, recipe.steps):
         if step in steps_kept:
@@ -109,7 +110,7 @@ def train(
 def is_there(system: str, name: str, seed: int) -> bool:
     """Whether this run has ended, learned or not."""
     folder, file = CHECKPOINTS / system, f"{name}-seed{seed:02d}.safetensors"
-    there = any((place / file).exists() for place in (folder, folder / "unlearned"))
+    there = any(list(place.glob(f"{Path(file).stem}*")) for place in (folder, folder / "unlearned"))
     if there:
         print(f"{file}: already there")
     return there
@@ -125,7 +126,7 @@ def _save_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) 
     for index, slots in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
     unfinished = path.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished)
+    save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, unfinished)  # tied weights too
     unfinished.replace(path)
 
 

@@ -1,8 +1,9 @@
 """Systems: adapters that know one kind of model's insides, so that claims need not."""
 
 from mechtests.systems.base import Head, System
+from mechtests.systems.causal_lm import CausalLM
 from mechtests.systems.induction import Induction
 from mechtests.systems.language_model import LanguageModel
 from mechtests.systems.subtraction import Subtraction
 
-__all__ = ["Head", "Induction", "LanguageModel", "Subtraction", "System"]
+__all__ = ["CausalLM", "Head", "Induction", "LanguageModel", "Subtraction", "System"]
