@@ -8,7 +8,14 @@ from mechtests.baseline import SCHEMA, Baseline, BaselineError, is_worse
 
 def record(verdict="supported", **changes):
     checkpoint = {"name": "seed0", "sha256": "a" * 64}
-    return {"id": "toy/weights/sum", "params": {}, "checkpoint": checkpoint, "verdict": verdict, "seconds": 2.0, **changes}
+    return {
+        "id": "toy/weights/sum",
+        "params": {},
+        "checkpoint": checkpoint,
+        "verdict": verdict,
+        "seconds": 2.0,
+        **changes,
+    }
 
 
 def with_weights(sha256):
