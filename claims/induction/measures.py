@@ -77,9 +77,11 @@ def averaged(model: LanguageModel, heads: Sequence[Head], _tokens: Tokens, _gene
 
 
 def resampled(model: LanguageModel, heads: Sequence[Head], tokens: Tokens, generator: torch.Generator) -> list[Edit]:
-    """Resample ablation: each sequence gets the heads' outputs on another one."""
+    """Resample ablation: each sequence gets the heads' outputs on one of those on which heads were looked for."""
+    reference = discovery_sequences(model).tokens
+    rows = torch.randperm(len(reference), generator=generator)[: len(tokens)]
     return [
-        resample(place, model.activations(tokens, [place.site])[place.site], generator)
+        resample(place, model.activations(reference, [place.site])[place.site][rows], generator)
         for place in map(model.head, heads)
     ]
 

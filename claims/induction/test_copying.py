@@ -50,8 +50,8 @@ def test_positive_eigenvalues(induction, heads, evidence):
 
 @claim(
     "induction/copying/in-activations",
-    "Of all that the strongest induction head raises the logits of the sequence's tokens, half or more goes to those "
-    "that it attends to.",
+    "Where induction is relevant, half or more of all that the strongest induction head raises the logits of the "
+    "sequence's tokens goes to those that it attends to.",
     source=IN_CONTEXT.section("Head activation evaluators"),
     expect=Mean(at_least=0.5, bounds=(0, 1)),
     controls=[untrained, shuffled_weights, instead("find", previous_token_head)],
@@ -64,7 +64,8 @@ def test_in_activations(induction, find, evidence):
         tokens, place = drawn.tokens.to(induction.device), induction.head(head)
         pattern = attention_of(induction, tokens, head).unsqueeze(1)
         z = induction.activations(tokens, [place])[place].unsqueeze(1)
-        evidence.observe(copying_score(pattern, z, W_O, induction.W_U, tokens)[:, 0])
+        relevant = drawn.second[:, None, :, None].to(z)  # what is raised elsewhere counts for nothing
+        evidence.observe(copying_score(pattern * relevant, z * relevant, W_O, induction.W_U, tokens)[:, 0])
 
 
 @claim(

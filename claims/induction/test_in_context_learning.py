@@ -7,11 +7,13 @@ from claims.induction.source import IN_CONTEXT, LECTURE, sequences
 from mechtests import Rate, claim, instead, untrained
 
 IN_CONTEXT_LEARNING = LECTURE.section("In-context learning")
+CLEARLY = 0.95
+"""Of the loss: what a position adds or takes by itself is smaller."""
 
 
 @claim(
     "induction/in-context-learning/repeats-are-easier",
-    "On nine sequences in ten a segment's second showing has less loss than its first, token by token on average.",
+    "On nine sequences in ten a segment's second showing has a loss that is a twentieth or more below its first's.",
     source=IN_CONTEXT_LEARNING,
     expect=Rate(at_least=0.9),
     kind="behavioural",
@@ -21,13 +23,13 @@ IN_CONTEXT_LEARNING = LECTURE.section("In-context learning")
 def test_repeats_are_easier(induction, tokens, evidence):
     for drawn in evidence.batches(sequences(induction), size=32):
         losses = induction.losses(tokens(drawn))
-        easier = mean_over(losses, drawn.shown_before) - mean_over(losses, drawn.foretold)
+        easier = CLEARLY * mean_over(losses, drawn.shown_before) - mean_over(losses, drawn.foretold)
         evidence.observe(easier > 0, margin=easier)
 
 
 @claim(
     "induction/in-context-learning/later-tokens-are-easier",
-    "On nine sequences in ten the later half of the tokens has less loss than the earlier half.",
+    "On nine sequences in ten the later half of the tokens has a loss that is a twentieth or more below the earlier's.",
     source=IN_CONTEXT.section("In-context learning"),
     expect=Rate(at_least=0.9),
     kind="behavioural",
@@ -38,5 +40,5 @@ def test_later_tokens_are_easier(induction, tokens, evidence):
     for drawn in evidence.batches(sequences(induction), size=32):
         losses = induction.losses(tokens(drawn))
         half = losses.shape[1] // 2
-        easier = losses[:, :half].mean(1) - losses[:, half:].mean(1)
+        easier = CLEARLY * losses[:, :half].mean(1) - losses[:, half:].mean(1)
         evidence.observe(easier > 0, margin=easier)

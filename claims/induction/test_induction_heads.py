@@ -1,12 +1,12 @@
 """Induction heads at work: does in-context learning on repeats rest on these heads, and on these alone?"""
 
-import numpy as np
 import pytest
+import torch
 
 from claims.induction.measures import averaged, gain, mean_over, resampled, scaled, zeroed
 from claims.induction.selectors import both_kinds, induction_heads, other_heads, previous_token_heads
 from claims.induction.source import LECTURE, long_segments, sequences, short_sequences
-from mechtests import Monotone, Rate, claim, instead, shuffled_weights, untrained, zero
+from mechtests import Rate, claim, instead, shuffled_weights, untrained, zero
 
 SUMMARY = LECTURE.section("Induction head")
 each_ablation = pytest.mark.parametrize("ablation", [zeroed, averaged, resampled])
@@ -58,7 +58,7 @@ def test_specific_to_repeats(induction, heads, evidence):
             mean_over(induction.losses(tokens, *edits) - induction.losses(tokens), drawn.foretold)
             for tokens in (drawn.tokens, drawn.unrepeated)
         ]
-        spared = 0.1 * raised[0] - raised[1].abs()
+        spared = 0.1 * raised[0] - raised[1]
         evidence.observe(spared > 0, margin=spared)
 
 
@@ -70,7 +70,7 @@ def test_specific_to_repeats(induction, heads, evidence):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="sufficiency",
-    controls=[untrained, instead("kept", previous_token_heads, induction_heads)],
+    controls=[untrained, shuffled_weights, instead("kept", previous_token_heads, induction_heads)],
 )
 @each_ablation
 @pytest.mark.parametrize("kept", [both_kinds])
@@ -85,19 +85,22 @@ def test_sufficient(induction, kept, ablation, evidence):
 
 @claim(
     "induction/induction-heads/graded",
-    "In-context learning on repeats falls steadily as the heads are scaled from 1 to 0.",
+    "As the heads are scaled down from 1 to 0 by quarters, in-context learning on repeats falls with every step, on "
+    "nine sequences in ten.",
     source=SUMMARY,
-    expect=Monotone("decreasing", at_least=0.95),
+    # Sequence by sequence: the mean over sequences falls steadily in many an untrained twin, from next to nothing.
+    expect=Rate(at_least=0.9),
     kind="causal",
     criterion="graded response",
-    controls=[untrained, shuffled_weights],
+    controls=[untrained],
 )
 @pytest.mark.parametrize("heads", [previous_token_heads, induction_heads])
 def test_graded(induction, heads, evidence):
-    drawn = sequences(induction).sample(128, evidence.generator)
-    ablated, doses = heads(induction), np.linspace(0, 1, 6)
-    left = [gain(induction, drawn, lambda _, f=1 - dose: scaled(induction, ablated, f)).mean() for dose in doses]
-    evidence.curve("in-context learning, in nats a token, against the ablated share of the heads", doses, left)
+    ablated, factors = heads(induction), (1, 0.75, 0.5, 0.25, 0)
+    for drawn in evidence.batches(sequences(induction), size=16):
+        left = [gain(induction, drawn, lambda _, f=factor: scaled(induction, ablated, f)) for factor in factors]
+        least_fall = -torch.stack(left).diff(dim=0).amax(0)
+        evidence.observe(least_fall > 0, margin=least_fall)
 
 
 @claim(
