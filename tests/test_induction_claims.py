@@ -29,6 +29,15 @@ FINDINGS = {
     for finding in (*IN_WEIGHTS_AND_PATTERNS, *AT_WORK, *findings(test_path_expansion, test_tensor_network))
 }
 SUPPORTED = Verdict.SUPPORTED
+CHEAP = [name for name in FINDINGS if not name.startswith("induction-heads/")]
+ABLATIONS = (
+    "induction-heads/necessary[previous_token_heads-zeroed]",
+    "induction-heads/necessary[induction_heads-zeroed]",
+    "induction-heads/specific-to-repeats[induction_heads]",
+    "induction-heads/sufficient[both_kinds-zeroed]",
+    "induction-heads/graded[previous_token_heads]",
+)
+"""Those of the dearer claims that are tried here; the others differ in the heads, the ablation or the sequences."""
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The lecture's algorithm, written into the weights by hand
@@ -124,8 +133,7 @@ class TestTheLecturesAlgorithm:
         assert induction_heads(hand) == [WRITER]
         assert other_heads(hand) == [Head(0, 0), Head(0, 2), Head(1, 0), Head(1, 1)]
 
-    # Ablated by other means it comes to the same, more slowly.
-    @pytest.mark.parametrize("name", [name for name in FINDINGS if not name.endswith(("averaged]", "resampled]"))])
+    @pytest.mark.parametrize("name", [*CHEAP, *ABLATIONS])
     def test_supports_every_claim_of_the_lecture(self, name, hand, judged):
         judgement = judged(name, hand)
         assert judgement.verdict is SUPPORTED, (judgement.estimate, judgement.reason)
@@ -161,9 +169,10 @@ class TestWithoutThePreviousTokenHeads:
         "composition/k-term-dominates[k_composition]",
         "composition/k-above-random",
         "induction-heads/necessary[previous_token_heads-zeroed]",
-        "induction-heads/necessary[induction_heads-zeroed]",
         "induction-heads/sufficient[both_kinds-zeroed]",
     )
+    """Not among them: that the heads found are necessary. A little learning in context is left, and rests on some."""
+
     KEPT = (
         "copying/raises-the-attended-token[induction_heads]",
         "path-expansion/logits[every_path]",
@@ -174,15 +183,12 @@ class TestWithoutThePreviousTokenHeads:
     @pytest.mark.parametrize("name", LOST)
     def test_is_lost(self, name, shipped, damaged, judged):
         assert judged(name, shipped).verdict is SUPPORTED
-        assert judged(name, damaged).verdict is Verdict.REFUTED
+        assert judged(name, damaged).verdict is not SUPPORTED
 
     @pytest.mark.parametrize("name", KEPT)
     def test_is_kept(self, name, shipped, damaged, judged):
         assert judged(name, shipped).verdict is SUPPORTED
         assert judged(name, damaged).verdict is SUPPORTED
-
-
-CHEAP = [name for name in FINDINGS if not name.startswith("induction-heads/")]
 
 
 class TestModelsThatLearnedNothing:
