@@ -1,0 +1,34 @@
+"""Ordinary differential equations: families of trajectories, in closed form or solved in batches."""
+
+from mechtests.families.ode.closed_form import (
+    ClosedForm,
+    Exponential,
+    Harmonic,
+    Hyperbolic,
+    Linear,
+    LinearPlane,
+    Logistic,
+)
+from mechtests.families.ode.equations import Equations, Term, equations, place, terms
+from mechtests.families.ode.solver import Solutions, solved
+from mechtests.families.ode.trajectories import Fault, Trajectories, checked
+
+__all__ = [
+    "ClosedForm",
+    "Equations",
+    "Exponential",
+    "Fault",
+    "Harmonic",
+    "Hyperbolic",
+    "Linear",
+    "LinearPlane",
+    "Logistic",
+    "Solutions",
+    "Term",
+    "Trajectories",
+    "checked",
+    "equations",
+    "place",
+    "solved",
+    "terms",
+]
