@@ -1,4 +1,4 @@
-"""Train a small ODEFormer from the package's own modules: ``python training/odeformer_mini.py --steps 6000 --decay 1500``.
+"""Train a small ODEFormer of the package's modules: ``python training/odeformer_mini.py --steps 6000 --decay 1500``.
 
 The model reads trajectories prepared as the package's ``fit`` prepares them and writes the equations they solve. The
 learning rate warms up, stays constant, and falls to zero over the last steps ("warm-up, stable, decay", Hu et al. 2024,
@@ -12,7 +12,7 @@ import math
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +33,6 @@ from mechtests.families.ode import (
     Linear,
     LinearPlane,
     Logistic,
-    Solutions,
     Trajectories,
     checked,
     solved,
@@ -63,7 +62,7 @@ class Schedule:
     decay: int
     learning_rate: float = 1e-3
     warmup: int = 300
-    one_dimensional: int = 1500
+    one_dimensional: int = 1200
     """Steps at the start that see one dimension and at most two terms only."""
 
     def rate(self, step: int) -> float:
@@ -113,8 +112,8 @@ def signs(n: int, generator: torch.Generator) -> Tensor:
     return 2.0 * torch.randint(0, 2, (n,), generator=generator) - 1
 
 
-def drawn(n: int, points: int, sums: list[Solutions], generator: torch.Generator) -> list[Trajectories]:
-    """Valid trajectories of the families that claims are about and of random sums, prepared as ``fit`` would.
+def drawn(n: int, points: int, sums: list[Trajectories], generator: torch.Generator) -> list[Trajectories]:
+    """Valid trajectories of the families that claims are about and those of ``sums``, prepared as ``fit`` would.
 
     Harmonic and plane linear systems are among them when ``sums`` has two dimensions.
     """
@@ -144,10 +143,34 @@ def drawn(n: int, points: int, sums: list[Solutions], generator: torch.Generator
             ),
             LinearPlane(points=points).sample(2 * k, g),
         ]
-    for solutions in sums:
-        times = torch.linspace(1, 10, points, dtype=torch.float64).expand(len(solutions), -1)
-        made.append(moving(checked(times, solutions.at(times), solutions.equations, 1e4, {}, solutions.unresolved), g))
-    return [kept for one in made if len(kept := usable(one))]
+    return [kept for one in (*made, *sums) if len(kept := usable(one))]
+
+
+def group_sizes(generator: torch.Generator, gaps: bool) -> tuple[int, int]:
+    """How many points the model sees in a group, and how many there were on the even grid before some were left out."""
+    low, high = math.log(POINTS[0]), math.log(POINTS[1] + 1)
+    points = int(uniform(1, low, high, generator).exp().item())
+    return points, round(points / (1 - 0.5 * torch.rand(1, generator=generator).item())) if gaps else points
+
+
+def random_trajectories(
+    groups: Sequence[tuple[int, int]], number: int, dimension: int, most: int, generator: torch.Generator
+) -> list[Trajectories]:
+    """For each group, up to ``number`` trajectories of random sums from 1 in every dimension, on its even grid."""
+    system = random_sums(number * len(groups), dimension, most, generator)
+    longest = max(whole for _, whole in groups)
+    grids = [torch.linspace(1, 10, whole, dtype=torch.float64) for _, whole in groups]
+    # Solved together: shorter grids repeat their last time.
+    times = torch.stack([torch.cat([grid, grid.new_full((longest - len(grid),), 10.0)]) for grid in grids])
+    times = times.repeat_interleave(number, 0)
+    start = times.new_ones(len(times), dimension)
+    states, fault = solved(system, start, times, tolerance=1e-4, bound=1e4, most=300)
+    made = []
+    for group, (_, whole) in enumerate(groups):
+        rows = slice(group * number, (group + 1) * number)
+        one = checked(times[rows, :whole], states[rows, :whole], system[rows], 1e4, {}, fault[rows])
+        made.append(moving(one, generator))
+    return made
 
 
 def moving(trajectories: Trajectories, generator: torch.Generator) -> Trajectories:
@@ -172,24 +195,20 @@ def batches(seed: int, chunk: int, schedule: Schedule, words: Words) -> list[tup
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + chunk)
     early = chunk * CHUNK < schedule.one_dimensional
-    sums = []
-    for dimension, number in ((1, 800),) if early else ((1, 500), (2, 900)):
-        system = random_sums(number, dimension, 2 if early else 3, generator)
-        sums.append(solved(system, torch.ones(number, dimension, dtype=torch.float64), (1.0, 10.0)))
+    groups = [group_sizes(generator, gaps=bool(group % 2)) for group in range(CHUNK // 4)]
+    shares = ((1, 100),) if early else ((1, 60), (2, 110))
+    sums = [
+        random_trajectories(groups, number, dimension, 2 if early else 3, generator) for dimension, number in shares
+    ]
     made = []
-    groups = CHUNK // 4
-    for group in range(groups):
-        low, high = math.log(POINTS[0]), math.log(POINTS[1] + 1)
-        points = int(math.exp(low + (high - low) * torch.rand(1, generator=generator).item()))
-        share = 0.5 * torch.rand(1, generator=generator).item() if group % 2 else 0.0
-        whole = round(points / (1 - share))
+    for group, (points, whole) in enumerate(groups):
         inputs, targets, lengths = [], [], []
-        for one in drawn(220 if early else 140, whole, [each[group::groups] for each in sums], generator):
+        of_group = [each[group] for each in sums]
+        for one in drawn(220 if early else 140, whole, of_group, generator):
+            kept = one
             if whole > points:
                 order = torch.rand(len(one), whole, generator=generator).argsort(1)[:, :points].sort(1).values
                 kept = one.points(order).rescaled()
-            else:
-                kept = one
             inputs.append(words.read(kept))
             target, length = words.write(kept.equations)
             targets.append(target)

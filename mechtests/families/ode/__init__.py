@@ -10,7 +10,7 @@ from mechtests.families.ode.closed_form import (
     Logistic,
 )
 from mechtests.families.ode.equations import Equations, Term, equations, place, terms
-from mechtests.families.ode.solver import Solutions, solved
+from mechtests.families.ode.solver import solved
 from mechtests.families.ode.trajectories import Fault, Trajectories, checked
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Linear",
     "LinearPlane",
     "Logistic",
-    "Solutions",
     "Term",
     "Trajectories",
     "checked",

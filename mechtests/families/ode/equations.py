@@ -1,7 +1,8 @@
 """Autonomous systems of ordinary differential equations whose right-hand sides are sums of a few kinds of terms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, reduce
 from itertools import combinations
 
 import torch
@@ -32,7 +33,8 @@ class Term:
 def terms(dimension: int) -> tuple[Term, ...]:
     """The terms a system of this dimension may have, in the order in which equations are written.
 
-    The constant, the variables, their squares, products of two, their cubes, their sines: 5 in one dimension, 10 in two.
+    The constant, the variables, their squares, products of two, their cubes, their sines: 5 in one dimension, 10 in
+    two.
     """
 
     def monomial(**powers: int) -> Term:
@@ -76,20 +78,28 @@ class Equations:
     def dimension(self) -> int:
         return self.coefficients.shape[1]
 
+    @cached_property
+    def _used(self) -> tuple[tuple[Term, ...], Float[Tensor, "system term dimension"]]:
+        """The terms that occur in any of the systems, and their coefficients, ready for a product."""
+        places = self.coefficients.any(0).any(0).nonzero()[:, 0].tolist()
+        kinds = terms(self.dimension)
+        return tuple(kinds[i] for i in places), self.coefficients[:, :, places].mT.contiguous()
+
     def derivatives(self, states: Float[Tensor, "system *point dimension"]) -> Float[Tensor, "system *point dimension"]:
         """The right-hand side at ``states``."""
-        flat = states.reshape(len(self), -1, self.dimension)
-        squares = flat * flat
-        products = [flat[..., i] * flat[..., j] for i, j in combinations(range(self.dimension), 2)]
-        values = [
-            torch.ones_like(flat[..., :1]),
-            flat,
-            squares,
-            *(product[..., None] for product in products),
-            squares * flat,
-            torch.sin(self.frequency[:, None] * flat),
-        ]
-        return (torch.cat(values, -1) @ self.coefficients.mT).reshape(states.shape)
+        used, weights = self._used
+        points = states.shape[1:-1].numel()
+        variables = states.reshape(len(self), points, self.dimension).unbind(-1)
+        if not used:
+            return torch.zeros_like(states)
+        values = torch.stack([self._value(term, variables) for term in used], -1)
+        return (values @ weights).reshape(states.shape)
+
+    def _value(self, term: Term, variables: Sequence[Float[Tensor, "system point"]]) -> Float[Tensor, "system point"]:
+        if term.sine is not None:
+            return torch.sin(self.frequency[:, term.sine, None] * variables[term.sine])
+        factors = [variables[i] for i, power in enumerate(term.powers) for _ in range(power)]
+        return reduce(torch.mul, factors) if factors else torch.ones_like(variables[0])
 
     def rescaled(self, scale: Float[Tensor, "system dimension"], pace: Float[Tensor, " system"]) -> "Equations":
         """The equations of ``x / scale`` in a time that runs ``pace`` times as fast."""

@@ -100,14 +100,13 @@ def checked(
     equations: Equations,
     limit: float,
     parameters: Mapping[str, Shaped[Tensor, " trajectory"]],
-    unresolved: Bool[Tensor, " trajectory"] | None = None,
+    fault: Int[Tensor, " trajectory"] | None = None,
 ) -> Trajectories:
     """Trajectories whose states beyond ``limit`` in size, and all that follow, are masked as blown up."""
     bad = ~(states.abs() <= limit).all(-1)
     after = bad.int().cumsum(1) > 0
+    found = torch.full_like(after[:, 0], Fault.NONE, dtype=torch.int64) if fault is None else fault
+    found = torch.where(after[:, -1], Fault.BLOWN_UP, found)
     states = torch.where(after[..., None], 0.0, states)
     derivatives = torch.where(after[..., None], 0.0, equations.derivatives(states))
-    fault = torch.where(after[:, -1], Fault.BLOWN_UP, Fault.NONE)
-    if unresolved is not None:
-        fault = torch.where((fault == Fault.NONE) & unresolved, Fault.UNRESOLVED, fault)
-    return Trajectories(times, states, derivatives, equations, fault, parameters)
+    return Trajectories(times, states, derivatives, equations, found, parameters)
