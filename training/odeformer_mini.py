@@ -183,7 +183,7 @@ def moving(trajectories: Trajectories, generator: torch.Generator) -> Trajectori
 def usable(trajectories: Trajectories) -> Trajectories:
     """The valid ones, rescaled, whose numbers are of a size that the model has words for."""
     made = trajectories[trajectories.valid].rescaled()
-    system = made.equations
+    system = made.system
     largest = made.states.abs().amax((1, 2)), system.coefficients.abs().amax((1, 2)), system.frequency.abs().amax(1)
     return made[(torch.stack(largest) < 1e30).all(0)]
 
@@ -208,9 +208,9 @@ def batches(seed: int, chunk: int, schedule: Schedule, words: Words) -> list[tup
             kept = one
             if whole > points:
                 order = torch.rand(len(one), whole, generator=generator).argsort(1)[:, :points].sort(1).values
-                kept = one.points(order).rescaled()
+                kept = one.at(order).rescaled()
             inputs.append(words.read(kept))
-            target, length = words.write(kept.equations)
+            target, length = words.write(kept.system)
             targets.append(target)
             lengths.append(length)
         width = max(target.shape[1] for target in targets)
@@ -316,7 +316,7 @@ def judged(model: Any, words: Words, examples: dict[str, Trajectories]) -> dict[
     row: dict[str, float] = {}
     for name, trajectories in examples.items():
         points = words.read(trajectories)
-        targets, lengths = words.write(trajectories.equations)
+        targets, lengths = words.write(trajectories.system)
         row[f"{name}_loss"] = loss_of(model, points, targets.T, lengths).item()
         source, counts = encoded(model, points)
         written = greedy(model, source, counts)

@@ -9,7 +9,9 @@ from mechtests.families.ode.closed_form import (
     LinearPlane,
     Logistic,
 )
-from mechtests.families.ode.equations import Equations, Term, equations, place, terms
+from mechtests.families.ode.equations import Equations, System, Term, equations, place, terms
+from mechtests.families.ode.family import OdeFamily
+from mechtests.families.ode.solved import LotkaVolterra, RandomPolynomials, Solved
 from mechtests.families.ode.solver import solved
 from mechtests.families.ode.trajectories import Fault, Trajectories, checked
 
@@ -23,6 +25,11 @@ __all__ = [
     "Linear",
     "LinearPlane",
     "Logistic",
+    "LotkaVolterra",
+    "OdeFamily",
+    "RandomPolynomials",
+    "Solved",
+    "System",
     "Term",
     "Trajectories",
     "checked",

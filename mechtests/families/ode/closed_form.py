@@ -8,23 +8,15 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from mechtests.families.family import Family, Integer, Real
+from mechtests.families.family import Integer, Real
 from mechtests.families.ode.equations import Equations, equations, place
+from mechtests.families.ode.family import OdeFamily, Range
 from mechtests.families.ode.trajectories import Trajectories, checked
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClosedForm(Family[Trajectories]):
-    """Trajectories given by a formula, on an even grid of ``points`` times over ``span``.
-
-    A trajectory whose size goes beyond ``limit`` is masked as blown up.
-    """
-
-    points: int = 50
-    span: Range = (1.0, 10.0)
-    limit: float = 1e8
+class ClosedForm(OdeFamily):
+    """Trajectories given by a formula."""
 
     @abstractmethod
     def solution(
@@ -32,10 +24,9 @@ class ClosedForm(Family[Trajectories]):
     ) -> tuple[Float[Tensor, "trajectory point dimension"], Equations]:
         """The states at ``times`` and the equations they solve."""
 
-    def build(self, **parameters: Shaped[Tensor, " trajectory"]) -> Trajectories:
-        first = next(iter(parameters.values()))
-        times = torch.linspace(*self.span, self.points, dtype=torch.float64, device=first.device)
-        times = times.expand(len(first), -1)
+    def trajectories(
+        self, times: Float[Tensor, "trajectory point"], **parameters: Shaped[Tensor, " trajectory"]
+    ) -> Trajectories:
         states, system = self.solution(times, **{name: values[:, None] for name, values in parameters.items()})
         return checked(times, states, system, self.limit, parameters)
 
@@ -48,7 +39,7 @@ class Linear(ClosedForm):
     amplitude: Range = (0.5, 5.0)
 
     @property
-    def parameters(self) -> Mapping[str, Integer | Real]:
+    def ranges(self) -> Mapping[str, Integer | Real]:
         return {"rate": Real(*self.rate), "amplitude": Real(*self.amplitude)}
 
     def solution(self, times: Tensor, **parameters: Tensor) -> tuple[Tensor, Equations]:
@@ -66,7 +57,7 @@ class Exponential(ClosedForm):
     offset: Range = (-2.0, 2.0)
 
     @property
-    def parameters(self) -> Mapping[str, Integer | Real]:
+    def ranges(self) -> Mapping[str, Integer | Real]:
         return {"rate": Real(*self.rate), "amplitude": Real(*self.amplitude), "offset": Real(*self.offset)}
 
     def solution(self, times: Tensor, **parameters: Tensor) -> tuple[Tensor, Equations]:
@@ -88,7 +79,7 @@ class Logistic(ClosedForm):
     direction: tuple[int, int] = (0, 1)
 
     @property
-    def parameters(self) -> Mapping[str, Integer | Real]:
+    def ranges(self) -> Mapping[str, Integer | Real]:
         return {
             "amplitude": Real(*self.amplitude),
             "steepness": Real(*self.steepness),
@@ -112,7 +103,7 @@ class Hyperbolic(ClosedForm):
     shift: Range = (-0.5, 5.0)
 
     @property
-    def parameters(self) -> Mapping[str, Integer | Real]:
+    def ranges(self) -> Mapping[str, Integer | Real]:
         return {"amplitude": Real(*self.amplitude), "shift": Real(*self.shift)}
 
     def solution(self, times: Tensor, **parameters: Tensor) -> tuple[Tensor, Equations]:
@@ -130,7 +121,7 @@ class Harmonic(ClosedForm):
     phase: Range = (0.0, 2 * torch.pi)
 
     @property
-    def parameters(self) -> Mapping[str, Integer | Real]:
+    def ranges(self) -> Mapping[str, Integer | Real]:
         return {
             "frequency": Real(*self.frequency),
             "amplitude": Real(*self.amplitude),
@@ -157,7 +148,7 @@ class LinearPlane(ClosedForm):
     start: Range = (-2.0, 2.0)
 
     @property
-    def parameters(self) -> Mapping[str, Integer | Real]:
+    def ranges(self) -> Mapping[str, Integer | Real]:
         entries = {name: Real(*self.coefficient) for name in ("alpha", "beta", "gamma", "delta")}
         return entries | {name: Real(*self.start) for name in ("x_0", "x_1")}
 

@@ -4,10 +4,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from itertools import combinations
+from typing import Protocol, Self
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
+
+
+class System(Protocol):
+    """Several autonomous systems of the same dimension."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, index: Shaped[Tensor, " chosen"] | slice, /) -> Self:
+        """The systems at these places."""
+
+    def derivatives(
+        self, states: Float[Tensor, "system *point dimension"], /
+    ) -> Float[Tensor, "system *point dimension"]:
+        """The right-hand side at ``states``."""
+
+    def rescaled(self, scale: Float[Tensor, "system dimension"], pace: Float[Tensor, " system"], /) -> Self:
+        """The systems of ``x / scale`` in a time that runs ``pace`` times as fast."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ The method of Dormand and Prince of order 5(4), with the dense output of Shampin
 brings to a halt, or keep so much per step that they miss the speed asked for here (``docs/design/ode-families.md``).
 """
 
-from typing import Protocol, Self
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechtests.families.ode.equations import System
 from mechtests.families.ode.trajectories import Fault
 
 # Hairer, Nørsett & Wanner, "Solving Ordinary Differential Equations I", table II.5.2.
@@ -33,16 +32,6 @@ _DENSE = (
     -1453857185 / 822651844,
     69997945 / 29380423,
 )
-
-
-class System(Protocol):
-    """Several systems of the same dimension that can be solved together."""
-
-    def __getitem__(self, index: Int[Tensor, " chosen"], /) -> Self:
-        """The systems at these places."""
-
-    def derivatives(self, states: Float[Tensor, "system dimension"], /) -> Float[Tensor, "system dimension"]:
-        """The right-hand side at one state of each system."""
 
 
 def solved(
