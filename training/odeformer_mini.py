@@ -9,7 +9,6 @@ loses only the fall. Every run is a function of seed, schedule, device and numbe
 import argparse
 import json
 import math
-import random
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -183,9 +182,16 @@ def moving(trajectories: Trajectories, generator: torch.Generator) -> Trajectori
 def usable(trajectories: Trajectories) -> Trajectories:
     """The valid ones, rescaled, whose numbers are of a size that the model has words for."""
     made = trajectories[trajectories.valid].rescaled()
-    system = made.system
+    system = sums_of_terms(made)
     largest = made.states.abs().amax((1, 2)), system.coefficients.abs().amax((1, 2)), system.frequency.abs().amax(1)
     return made[(torch.stack(largest) < 1e30).all(0)]
+
+
+def sums_of_terms(trajectories: Trajectories) -> Equations:
+    """Their system, of the one kind that can be written down."""
+    if not isinstance(trajectories.system, Equations):
+        raise TypeError(f"{type(trajectories.system).__name__}: expected a system that is a sum of terms.")
+    return trajectories.system
 
 
 def batches(seed: int, chunk: int, schedule: Schedule, words: Words) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -210,7 +216,7 @@ def batches(seed: int, chunk: int, schedule: Schedule, words: Words) -> list[tup
                 order = torch.rand(len(one), whole, generator=generator).argsort(1)[:, :points].sort(1).values
                 kept = one.at(order).rescaled()
             inputs.append(words.read(kept))
-            target, length = words.write(kept.system)
+            target, length = words.write(sums_of_terms(kept))
             targets.append(target)
             lengths.append(length)
         width = max(target.shape[1] for target in targets)
@@ -252,6 +258,15 @@ def start_smooth(model: Any, words: Words) -> None:
         with torch.no_grad():
             table[mantissas] = waves(torch.arange(digits) / digits, width) @ mixing[0]
             table[exponents] = waves(torch.arange(len(exponents)) / 20, width) @ mixing[1]
+
+
+def fresh(seed: int, device: str) -> tuple[Any, Words]:
+    """The model as it starts, and its words."""
+    torch.manual_seed(seed)
+    model: Any = build(CONFIG)
+    words = Words(model.env)
+    start_smooth(model, words)
+    return model.to(device).train(), words
 
 
 def encoded(model: Any, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -316,7 +331,7 @@ def judged(model: Any, words: Words, examples: dict[str, Trajectories]) -> dict[
     row: dict[str, float] = {}
     for name, trajectories in examples.items():
         points = words.read(trajectories)
-        targets, lengths = words.write(trajectories.system)
+        targets, lengths = words.write(sums_of_terms(trajectories))
         row[f"{name}_loss"] = loss_of(model, points, targets.T, lengths).item()
         source, counts = encoded(model, points)
         written = greedy(model, source, counts)
@@ -383,12 +398,7 @@ def fit(tree: Any, times: np.ndarray, states: np.ndarray) -> float:
 
 def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    random.seed(seed)
-    model: Any = build(CONFIG)
-    words = Words(model.env)
-    start_smooth(model, words)
-    model.to(device).train()
+    model, words = fresh(seed, device)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
@@ -457,7 +467,7 @@ def _stream(seed: int, first: int, schedule: Schedule, words: Words) -> Iterator
 
 def _save_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, schedule: Schedule) -> None:
     path.parent.mkdir(exist_ok=True)
-    tensors = {f"model.{name}": tensor for name, tensor in model.named_parameters()}
+    tensors: dict[str, Tensor] = {f"model.{name}": tensor for name, tensor in model.named_parameters()}
     for index, slots in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
     tensors["schedule"] = torch.tensor([schedule.steps, schedule.decay, step])
@@ -470,12 +480,12 @@ def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> i
     """Put the saved run back into model and optimiser; the step to go on from."""
     tensors = load_file(path)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
+        for name, weight in model.named_parameters():
+            weight.copy_(tensors[f"model.{name}"])
     whole = optimiser.state_dict()
-    for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, slot = name.split(".")
+    for slot_name, tensor in tensors.items():
+        if slot_name.startswith("optimiser."):
+            _, index, slot = slot_name.split(".")
             whole["state"].setdefault(int(index), {})[slot] = tensor
     optimiser.load_state_dict(whole)
     return int(tensors["schedule"][2])

@@ -23,8 +23,8 @@ class OdeFamily(Family[Trajectories]):
         points: how many times the grid has.
         span: its first and last time.
         limit: a trajectory that goes beyond this size is masked as blown up.
-        noise: every state is multiplied by ``1 + noise * e``, with standard normal ``e``, as the ODEFormer's authors do.
-            Derivatives stay those of the true trajectory.
+        noise: every state is multiplied by ``1 + noise * e`` with standard normal ``e``, as the ODEFormer's authors do;
+            derivatives stay those of the true trajectory.
         gaps: the share of points that are left out, at random places.
     """
 
@@ -37,7 +37,7 @@ class OdeFamily(Family[Trajectories]):
     def __post_init__(self) -> None:
         if self.points - int(self.points * self.gaps) < 2 or not 0 <= self.gaps < 1:
             raise ValueError(
-                f"{type(self).__name__}(points={self.points}, gaps={self.gaps}): expected two points or more to be left."
+                f"{type(self).__name__}(points={self.points}, gaps={self.gaps}): expected two points or more to stay."
             )
         if not self.span[0] < self.span[1]:
             raise ValueError(f"{type(self).__name__}(span={self.span}): expected the first time before the last.")

@@ -1,8 +1,8 @@
 """The 63 systems of ODEBench, by their equations, constants and initial states.
 
 d'Ascoli, Becker, Mathis, Schwaller & Kilbertus, "ODEFormer: Symbolic Regression of Dynamical Systems with
-Transformers" (2023), https://arxiv.org/abs/2310.05573, appendix; most are from Strogatz, "Nonlinear Dynamics and Chaos".
-Numbers are theirs, starting at 1.
+Transformers" (2023), https://arxiv.org/abs/2310.05573, appendix. Most are from Strogatz, "Nonlinear Dynamics and
+Chaos". The numbers are theirs and start at 1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -79,6 +79,7 @@ class Odebench(Solved):
 
     number: int = 1
     spread: float = 0.0
+    steps: int = 20_000
     points: int = 150
     span: Range = (0.0, 10.0)
 

@@ -17,9 +17,15 @@ from mechtests.families.ode.trajectories import Trajectories, checked
 
 @dataclass(frozen=True, kw_only=True)
 class Solved(OdeFamily):
-    """Trajectories made by the solver, whose steps err by ``tolerance`` relative to the state."""
+    """Trajectories made by the solver.
+
+    Attributes:
+        tolerance: how much a step of the solver may err, relative to the state.
+        steps: how many steps it may take before a system is masked as unresolved.
+    """
 
     tolerance: float = 1e-8
+    steps: int = 1000
 
     @abstractmethod
     def problem(
@@ -31,7 +37,7 @@ class Solved(OdeFamily):
         self, times: Float[Tensor, "trajectory point"], **parameters: Shaped[Tensor, " trajectory"]
     ) -> Trajectories:
         system, start = self.problem(**parameters)
-        states, fault = solved(system, start, times, tolerance=self.tolerance, bound=self.limit)
+        states, fault = solved(system, start, times, tolerance=self.tolerance, bound=self.limit, most=self.steps)
         return checked(times, states, system, self.limit, parameters, fault)
 
 
