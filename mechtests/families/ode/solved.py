@@ -77,6 +77,7 @@ class RandomPolynomials(Solved):
     coefficient: Range = (-2.0, 2.0)
     start: Range = (-2.0, 2.0)
     limit: float = 1e4
+    steps: int = 300
 
     @property
     def ranges(self) -> Mapping[str, Integer | Real]:

@@ -59,20 +59,23 @@ def solved(
     states = start.new_zeros(n, points, start.shape[1])
     states[:, 0] = start
     fault = torch.full((n,), Fault.NONE.value, device=start.device)
+    stages = [start.new_tensor(weights) for weights in _STAGES]
+    ends = start.new_tensor([_ERROR, _DENSE])
     rows = torch.arange(n, device=start.device)
     grid = times.contiguous()
     y, t, last = start, grid[:, :1], grid[:, -1:]
     reached = torch.ones_like(rows)
-    slope = system.derivatives(y)
-    h = _first_step(y, slope, last - t, tolerance)
+    blown = torch.zeros_like(rows, dtype=torch.bool)
+    k = start.new_empty(7, *start.shape)
+    k[0] = system.derivatives(y)
+    h = _first_step(y, k[0], last - t, tolerance)
     for _ in range(most):
         h = torch.minimum(h, last - t)
-        k = [slope]
-        for weights in _STAGES:
-            k.append(system.derivatives(y + h * _sum(weights, k)))
-        ahead = y + h * _sum(_STAGES[-1], k)
-        size = torch.maximum(y.abs(), ahead.abs())
-        error = h * _sum(_ERROR, k) / (tolerance * (size + 1e-3))
+        for stage, weights in enumerate(stages, 1):
+            ahead = torch.addcmul(y, h, _sum(weights, k[:stage]))
+            k[stage] = system.derivatives(ahead)
+        apart, rest = _sum(ends, k)
+        error = apart * h / (tolerance * (torch.maximum(y.abs(), ahead.abs()) + 1e-3))
         error = error.square().mean(-1, keepdim=True).sqrt().nan_to_num(torch.inf)
         good = error <= 1
         after = torch.where(good, t + h, t)
@@ -84,35 +87,35 @@ def solved(
         if len(which):
             place = torch.arange(len(which), device=which.device) + (passed - counts.cumsum(0))[which]
             rise = ahead - y
-            bend = h * slope - rise
-            turn = rise - h * k[-1] - bend
-            base, rise, bend, turn, rest = torch.stack([y, rise, bend, turn, h * _sum(_DENSE, k)])[:, which]
+            bend = h * k[0] - rise
+            turn = rise - h * k[6] - bend
+            base, rise, bend, turn, rest = torch.stack([y, rise, bend, turn, h * rest])[:, which]
             s = ((grid[which, place] - t[which, 0]) / h[which, 0])[:, None]
             states[rows[which], place] = base + s * (rise + (1 - s) * (bend + s * (turn + (1 - s) * rest)))
-        reached = passed
-        t, y, slope = after, torch.where(good, ahead, y), torch.where(good, k[-1], slope)
+        reached, t = passed, after
+        y = torch.where(good, ahead, y)
+        k[0] = torch.where(good, k[6], k[0])
         factor = (0.9 * error.clamp(min=1e-10) ** -0.2).clamp(0.2, 10)
         h = h * torch.where(good, factor, factor.clamp(max=1))
-        blown = ~(y.abs() <= bound).all(-1)
-        fault[rows[blown]] = Fault.BLOWN_UP
+        blown |= ~(y.abs() <= bound).all(-1)
         going = (t < last)[:, 0] & ~blown
-        if not bool(going.any()):
-            return states, fault
+        left = int(going.sum())
         # Finished systems are carried along until they are many: leaving them out costs a copy of the others.
-        if going.sum() <= 0.8 * len(going):
+        if left <= 0.8 * len(going):
+            fault[rows[blown]] = Fault.BLOWN_UP
+            if not left:
+                return states, fault
             kept = going.nonzero()[:, 0]
-            system, rows, reached, grid = system[kept], rows[kept], reached[kept], grid[kept]
-            y, t, last, h, slope = y[kept], t[kept], last[kept], h[kept], slope[kept]
+            system, rows, reached, blown, grid = system[kept], rows[kept], reached[kept], blown[kept], grid[kept]
+            y, t, last, h, k = y[kept], t[kept], last[kept], h[kept], k[:, kept]
+    fault[rows[blown]] = Fault.BLOWN_UP
     fault[rows[(t < last)[:, 0] & (fault[rows] == Fault.NONE)]] = Fault.UNRESOLVED
     return states, fault
 
 
-def _sum(weights: tuple[float, ...], terms: list[Tensor]) -> Tensor:
-    total = weights[0] * terms[0]
-    for weight, term in zip(weights[1:], terms[1:], strict=False):
-        if weight:
-            total = torch.add(total, term, alpha=weight)
-    return total
+def _sum(weights: Float[Tensor, "*sum stage"], k: Float[Tensor, "stage system dimension"]) -> Tensor:
+    """Weighted sums of the stages' slopes."""
+    return (weights @ k.flatten(1)).unflatten(-1, k.shape[1:])
 
 
 def _first_step(y: Tensor, slope: Tensor, span: Tensor, tolerance: float) -> Tensor:
