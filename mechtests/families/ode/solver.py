@@ -55,17 +55,15 @@ def solved(
         bound: a state beyond this size has blown up.
         most: steps tried before a system counts as unresolved.
     """
-    n, points = times.shape
-    states = start.new_zeros(n, points, start.shape[1])
+    states = start.new_zeros(*times.shape, start.shape[1])
     states[:, 0] = start
-    fault = torch.full((n,), Fault.NONE.value, device=start.device)
+    fault = torch.full_like(times[:, 0], Fault.NONE.value, dtype=torch.int64)
     stages = [start.new_tensor(weights) for weights in _STAGES]
     ends = start.new_tensor([_ERROR, _DENSE])
-    rows = torch.arange(n, device=start.device)
+    rows = torch.arange(len(start), device=start.device)
     grid = times.contiguous()
     y, t, last = start, grid[:, :1], grid[:, -1:]
-    reached = torch.ones_like(rows)
-    blown = torch.zeros_like(rows, dtype=torch.bool)
+    reached, blown = torch.ones_like(rows), torch.zeros_like(rows, dtype=torch.bool)
     k = start.new_empty(7, *start.shape)
     k[0] = system.derivatives(y)
     h = _first_step(y, k[0], last - t, tolerance)
@@ -104,12 +102,13 @@ def solved(
         if left <= 0.8 * len(going):
             fault[rows[blown]] = Fault.BLOWN_UP
             if not left:
-                return states, fault
+                break
             kept = going.nonzero()[:, 0]
             system, rows, reached, blown, grid = system[kept], rows[kept], reached[kept], blown[kept], grid[kept]
             y, t, last, h, k = y[kept], t[kept], last[kept], h[kept], k[:, kept]
-    fault[rows[blown]] = Fault.BLOWN_UP
-    fault[rows[(t < last)[:, 0] & (fault[rows] == Fault.NONE)]] = Fault.UNRESOLVED
+    else:
+        fault[rows[blown]] = Fault.BLOWN_UP
+        fault[rows[going]] = Fault.UNRESOLVED
     return states, fault
 
 
