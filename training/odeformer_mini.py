@@ -414,6 +414,7 @@ def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
         first = _resume(stable, model, optimiser)
         if first > turn:
             raise SystemExit(f"{stable} is at step {first}, past the start of the fall at {turn}: ask for more steps.")
+    _cut(curve, first)
     examples = held_out(64)
     began, losses = time.monotonic(), []
 
@@ -456,6 +457,13 @@ def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
     final = CHECKPOINTS / f"{NAME}-seed{seed:02d}.safetensors"
     checkpoint(final, schedule.steps, True, judged(model, words, held_out(256)))
     falling.unlink(missing_ok=True)
+
+
+def _cut(curve: Path, step: int) -> None:
+    """Take out of a curve what came after ``step``: it is about to be written again."""
+    if curve.exists():
+        rows = curve.read_text().splitlines()
+        curve.write_text("".join(f"{row}\n" for row in rows if json.loads(row)["step"] <= step))
 
 
 def _stream(seed: int, first: int, schedule: Schedule, words: Words) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
