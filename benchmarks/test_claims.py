@@ -20,7 +20,7 @@ from claims.subtraction import (
 )
 from fixtures.subtraction import CHECKPOINTS
 from mechtests import findings
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.judge import Judge, Settings
 from mechtests.systems import Subtraction
 from mechtests.systems.subtraction_transformer import SubtractionTransformer
@@ -73,7 +73,7 @@ def seconds_of(run):
 
 
 def test_judging_costs_at_most_three_times_its_forward_passes(benchmark, monkeypatch):
-    cache, cpu = RunCache(), torch.device("cpu")
+    cache, cpu = Cache(), torch.device("cpu")
     systems = [Subtraction.load(path, cpu, cache) for path in sorted(CHECKPOINTS.glob("*.safetensors"))[:SEEDS]]
     if not systems:
         pytest.skip(f"no checkpoint in {CHECKPOINTS}")

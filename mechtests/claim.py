@@ -9,6 +9,9 @@ from mechtests.expectations import ClaimError, Expectation, plain_number
 
 EvidenceKind = Literal["correlational", "causal", "structural", "behavioural", "representational"]
 
+Criterion = Literal["necessity", "sufficiency", "specificity", "graded response", "robustness"]
+
+_CRITERIA = ("necessity", "sufficiency", "specificity", "graded response", "robustness")
 _EVIDENCE_KINDS = ("correlational", "causal", "structural", "behavioural", "representational")
 _ID = re.compile(r"[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+")
 _ATTRIBUTE = "__mechtests_claim__"
@@ -76,9 +79,11 @@ class Claim:
         evidence_kind: the kind of evidence that a verdict gives.
         controls: where the claim should not hold.
         published: what the source reports, shown beside the estimate.
+        criterion: which criterion of a mechanism's report card the claim puts to the test, where it does
+            (``docs/design/criteria.md``).
 
     Raises:
-        ClaimError: the id, the expectation, the kind of evidence or a control is not of the form above.
+        ClaimError: the id, the expectation, the kind of evidence, the criterion or a control is not of the form above.
     """
 
     id: str
@@ -88,6 +93,7 @@ class Claim:
     evidence_kind: EvidenceKind = "correlational"
     controls: tuple[Control, ...] = ()
     published: float | str | None = None
+    criterion: Criterion | None = None
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
@@ -102,6 +108,10 @@ class Claim:
         if self.evidence_kind not in _EVIDENCE_KINDS:
             raise ClaimError(
                 f"claim {self.id}: kind={self.evidence_kind!r}. Expected one of {', '.join(_EVIDENCE_KINDS)}."
+            )
+        if self.criterion is not None and self.criterion not in _CRITERIA:
+            raise ClaimError(
+                f"claim {self.id}: criterion={self.criterion!r}. Expected one of {', '.join(_CRITERIA)}, or none."
             )
         if not isinstance(self.published, str | None):
             try:
@@ -133,6 +143,7 @@ def claim(
     kind: EvidenceKind = "correlational",
     controls: Sequence[Control] = (),
     published: float | str | None = None,
+    criterion: Criterion | None = None,
 ) -> Callable[[F], F]:
     """Make a test function a claim test: its body measures, the decorator says what would refute it.
 
@@ -140,7 +151,7 @@ def claim(
     """
     if isinstance(controls, Control):
         raise ClaimError(f"claim {id}: controls={controls.name}: expected a list, as in controls=[{controls.name}].")
-    stated = Claim(id, statement, source, expect, kind, tuple(controls), published)
+    stated = Claim(id, statement, source, expect, kind, tuple(controls), published, criterion)
 
     def attach(function: F) -> F:
         setattr(function, _ATTRIBUTE, stated)

@@ -1,16 +1,18 @@
 """What a claim's body observes: the record it writes, and the estimate that comes of it."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechtests.curve import Curve
 from mechtests.expectations import ClaimError, Exact, Expectation, Mean, Monotone, Permutation, Rank, Rate
+from mechtests.families import Family, Point
 from mechtests.inference import (
     Interval,
     e_from_p,
@@ -25,6 +27,9 @@ Batch = TypeVar("Batch")
 Batch_co = TypeVar("Batch_co", covariant=True)
 
 PERMUTATION_DRAWS = 9_999
+
+WORST = 32
+"""How many of the units that fail, or come closest to it, the search for a counterexample starts from."""
 
 TWO_VALUES = "the claim's body recorded two values. A claim has one; make the second a claim of its own."
 
@@ -62,13 +67,26 @@ class Estimate:
         return self.value if self.interval is None else self.interval.upper
 
 
-@dataclass(frozen=True)
-class Curve:
-    """A measured response along a dose, a training step or a depth, for the report."""
+def more_units(units: int) -> int:
+    """The next number of units of a trail: a quarter more, so that a thousand take some thirty steps."""
+    return max(units + 1, units * 5 // 4)
 
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
+
+@dataclass(frozen=True)
+class Drawn:
+    """The units that a rate was estimated from, for the search of a counterexample.
+
+    Attributes:
+        family: what they were drawn from.
+        size: how many the claim's body took at a time.
+        worst: those on which the claim fails, or comes closest to failing where margins tell, the worst first.
+        failing: how many of the worst fail.
+    """
+
+    family: Family[Any]
+    size: int
+    worst: tuple[Point, ...]
+    failing: int
 
 
 @dataclass
@@ -98,7 +116,11 @@ class Evidence:
     to_the_budget: bool = False
     undefined_because: str | None = field(default=None, init=False)
     curves: list[Curve] = field(default_factory=list, init=False)
+    _looks: list[Estimate] = field(default_factory=list, init=False)
     _values: list[Float[np.ndarray, " unit"]] = field(default_factory=list, init=False)
+    _margins: list[Float[np.ndarray, " unit"] | None] = field(default_factory=list, init=False)
+    _loops: list[tuple[Samples[Any], int]] = field(default_factory=list, init=False)
+    _drawn: list[Mapping[str, Tensor]] = field(default_factory=list, init=False)
     _whole: Estimate | None = field(default=None, init=False)
 
     def batches(self, family: Samples[Batch], size: int = 32) -> Iterator[Batch]:
@@ -111,10 +133,11 @@ class Evidence:
         """
         if size < 1:
             raise ClaimError(f"evidence.batches(size={size}): expected at least 1 input a batch.")
+        self._loops.append((family, size))
         enough = self.enough or (lambda estimate: self.expect.holds(estimate.low, estimate.high) is not None)
         while (units := self._units()) < self.budget:
             asked = min(size, self.budget - units)
-            yield family.sample(asked, self.generator)
+            yield self._sample(family, asked)
             observed = self._units() - units
             if observed != asked:
                 raise ClaimError(
@@ -124,17 +147,25 @@ class Evidence:
             if self.to_the_budget:
                 continue
             estimate = self._sampled()
+            self._looks.append(estimate)
             if self.progress:
                 self.progress(estimate)
             if enough(estimate):
                 return
 
-    def observe(self, values: Tensor | Sequence[float] | Sequence[bool]) -> None:
+    def observe(
+        self, values: Tensor | Sequence[float] | Sequence[bool], margin: Tensor | Sequence[float] | None = None
+    ) -> None:
         """Record one value for each of some independent units, drawn from a larger population.
+
+        Args:
+            values: one a unit; true or false for a rate.
+            margin: for a rate, by how much each unit is true: above zero where it is, below zero where it is not. The
+                search for a counterexample goes where it is small; the verdict does not depend on it.
 
         Raises:
             ClaimError: the claim does not expect a rate, mean or difference; a value is NaN, infinite or, for a rate,
-                neither true nor false.
+                neither true nor false; the margin is not one finite number a unit of the unit's sign.
         """
         self._must_expect(Rate, Mean)
         if isinstance(self.expect, Mean) and self.expect.bounds is None:
@@ -153,6 +184,7 @@ class Evidence:
                     f"units were measured from {checked.min():g} to {checked.max():g}, and bounds=({low:g}, {high:g}). "
                     "Give the least and greatest value that a unit can have: the interval is wrong otherwise."
                 )
+        self._margins.append(None if margin is None else self._checked_margin(margin, checked))
         self._values.append(checked)
 
     def census(self, values: Tensor | Sequence[float] | Sequence[bool]) -> None:
@@ -229,8 +261,55 @@ class Evidence:
             )
         return self._sampled()
 
-    def _sampled(self) -> Estimate:
+    def drawn(self) -> Drawn | None:
+        """Where the units came from; ``None`` unless each is a yes or no to one input of one family.
+
+        A family with a ``sample`` of its own leaves out some of what its parameters describe, and only it knows what.
+        """
+        if not isinstance(self.expect, Rate) or self.expect.direction == "within" or len(self._loops) != 1:
+            return None
+        family, size = self._loops[0]
+        if not isinstance(family, Family) or not self._drawn or sum(map(_length, self._drawn)) != self._units():
+            return None
+        fails, margin = self.answers()
+        badness = fails.astype(float) if margin is None else -margin
+        worst = [unit for unit in np.argsort(-badness, kind="stable")[:WORST] if fails[unit] or margin is not None]
+        values = {name: torch.cat([batch[name] for batch in self._drawn]) for name in family.parameters}
+        points = tuple({name: drawn[unit].item() for name, drawn in values.items()} for unit in worst)
+        return Drawn(family, size, points, int(fails[worst].sum()))
+
+    def answers(self) -> tuple[Bool[np.ndarray, " unit"], Float[np.ndarray, " unit"] | None]:
+        """For each unit of a rate whether it tells against the claim, and by how much it tells for it, if known.
+
+        Where a small rate is claimed, it is the units that are true which tell against it.
+        """
         values = np.concatenate(self._values)
+        margins = [margin for margin in self._margins if margin is not None]
+        margin = np.concatenate(margins) if len(margins) == len(self._margins) else None
+        if self.expect.direction == "low":
+            return values == 1, None if margin is None else -margin
+        return values == 0, margin
+
+    def _sample(self, family: Samples[Batch], n: int) -> Batch:
+        if isinstance(family, Family) and type(family).sample is Family.sample:
+            self._drawn.append(family.draw(n, self.generator))
+            return family.build(**self._drawn[-1])
+        return family.sample(n, self.generator)
+
+    def trail(self) -> list[Estimate]:
+        """The estimate and its interval as units came in; empty where the value is exact or nothing was observed.
+
+        Where nobody looked on the way it is worked out afterwards: the interval holds at all numbers of units at once.
+        """
+        if self._whole is not None or self._looks or not (units := self._units()):
+            return self._looks
+        sizes = [1]
+        while sizes[-1] < units:
+            sizes.append(min(more_units(sizes[-1]), units))
+        return [self._sampled(size) for size in sizes]
+
+    def _sampled(self, units: int | None = None) -> Estimate:
+        values = np.concatenate(self._values)[:units]
         if isinstance(self.expect, Mean):
             assert self.expect.bounds is not None
             interval = mean_interval(values, self.alpha, self.expect.bounds)
@@ -273,6 +352,27 @@ class Evidence:
             raise ClaimError("a Rate is a share of units: observe true or false for each, or expect a Mean.")
         return array
 
+    def _checked_margin(self, margin: Any, values: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+        if not isinstance(self.expect, Rate):
+            kind = type(self.expect).__name__
+            raise ClaimError(f"a margin says by how much a unit of a Rate is true, and this claim expects {kind}.")
+        array = np.asarray(margin.detach().cpu() if isinstance(margin, Tensor) else margin, dtype=np.float64)
+        if array.shape != values.shape:
+            raise ClaimError(
+                f"evidence.observe was given {len(values)} values and margins of the shape {array.shape}. "
+                "Give one margin a unit, a list or 1-D tensor."
+            )
+        if not np.isfinite(array).all():
+            unit = int(np.flatnonzero(~np.isfinite(array))[0])
+            raise ClaimError(f"the margin of unit {unit} of {len(array)} is {array[unit]}. Expected a finite number.")
+        if (wrong := np.flatnonzero(np.where(values == 1, array < 0, array > 0))).size:
+            unit = int(wrong[0])
+            raise ClaimError(
+                f"unit {unit} of {len(array)} is {bool(values[unit])} and its margin is {array[unit]:g}. "
+                "A margin is above zero where the unit is true and below zero where it is not."
+            )
+        return array
+
     def _numbers(self, values: Any) -> Float[np.ndarray, " unit"]:
         array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
         if array.ndim != 1:
@@ -284,3 +384,7 @@ class Evidence:
                 "Leave such units out of the population, or use evidence.undefined(reason)."
             )
         return array
+
+
+def _length(batch: Mapping[str, Tensor]) -> int:
+    return min(map(len, batch.values()), default=0)

@@ -8,11 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from hypothesis.database import ExampleDatabase
 
+from mechtests.cache import Key, Moment
 from mechtests.claim import Claim, Control
 from mechtests.controls import system_argument
-from mechtests.evidence import Curve, Estimate, Evidence
+from mechtests.curve import Curve
+from mechtests.evidence import Drawn, Estimate, Evidence
 from mechtests.expectations import ClaimError
+from mechtests.interventions import noted
+from mechtests.kept import OUTCOME, Kept, Outcome
+from mechtests.search import Question, Search, search
 from mechtests.systems.base import System
 from mechtests.verdict import ControlResult, Verdict, control_result, decide, in_region
 
@@ -52,8 +58,13 @@ class Judgement:
         estimate: what was observed; ``None`` where there was nothing to observe.
         controls: what was observed where the claim should not hold; empty where the region alone decided.
         curves: responses recorded on the way.
+        interventions: the edits made on the model, in words, each once.
         reason: why, where the region alone does not say it.
         seconds: time taken.
+        drawn: the units that a counterexample can be searched from; ``None`` where the claim has none.
+        search: what the search for a counterexample came to; ``None`` where there was no search.
+        trail: the estimate as units came in, where they were sampled.
+        rests_on: the judgements of other claims that the body asked for.
     """
 
     claim: Claim
@@ -63,8 +74,13 @@ class Judgement:
     estimate: Estimate | None = None
     controls: tuple[ControlResult, ...] = ()
     curves: tuple[Curve, ...] = ()
+    interventions: tuple[str, ...] = ()
     reason: str | None = None
     seconds: float = 0.0
+    drawn: Drawn | None = None
+    search: Search | None = None
+    trail: tuple[Estimate, ...] = ()
+    rests_on: tuple["Judgement", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,12 +115,19 @@ class Judge:
     Attributes:
         settings: what the run judges by.
         progress: called with a line of text while a claim is being sampled, and with none when it is judged.
+        counterexamples: where they are kept from run to run.
+        kept: judgements of earlier runs.
     """
 
     settings: Settings
     progress: Callable[[str], None] | None = None
+    counterexamples: ExampleDatabase | None = None
+    kept: Kept | None = None
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
+    _may_keep: set[tuple[object, ...]] = field(default_factory=set)
     _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
+    _asked: list[list[Judgement]] = field(default_factory=list)
+    """For each body that is running, the judgements it has asked for; the innermost last."""
 
     def judge(
         self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Mapping[str, Any] = _NONE
@@ -125,33 +148,127 @@ class Judge:
             return self._measure(trial)
         key = trial.key(trial.system.identity)
         if key not in self._judged:
-            self._judged[key] = self._measure(trial)
+            with noted():  # what controls change is told to nobody, nor to a claim in which this one is judged
+                self._judged[key] = self._recalled(trial) or self._measure(trial)
         # The same weights may lie in two files, and each has its name.
-        return replace(self._judged[key], system=trial.system)
+        judgement = replace(self._judged[key], system=trial.system)
+        if self._asked:
+            self._asked[-1].append(judgement)
+        return judgement
+
+    def search(self, judgement: Judgement, body: Body, arguments: Mapping[str, Any]) -> Judgement:
+        """``judgement`` with the simplest input on which the claim fails, where there is one and it is found.
+
+        There is a search where each unit is a yes or no to one input of one family. The verdict and all that it rests
+        on stay what they are, whatever the search meets.
+        """
+        if judgement.drawn is None:
+            return judgement
+        trial = _Trial(judgement.claim, body, arguments, judgement.params)
+        puts = itertools.count(1)
+
+        def put(batch: object) -> Question:
+            if self.progress:
+                self.progress(f"{trial.claim.id} · looking for a counterexample, batch {next(puts)}")
+            question = Question(trial.claim.expect, self.settings.alpha, 0, self._generator(trial), batch=batch)
+            trial.body(**trial.arguments, evidence=question)
+            return question
+
+        began, moment = time.perf_counter(), Moment.now()
+        try:
+            found = search(
+                put,
+                judgement.drawn,
+                seed=self._seed(trial),
+                budget=self.settings.budget,
+                kept=self.counterexamples if judgement.system else None,
+                key=repr(trial.key(judgement.system.identity if judgement.system else None)).encode(),
+            )
+        except Exception as error:  # a family that cannot draw its input, say
+            reason = f"the search broke off with {type(error).__name__}: {error}"
+            found = Search(reason=reason, seconds=time.perf_counter() - began)
+        if self.progress:
+            self.progress("")
+        judgement = replace(judgement, search=found)
+        if trial.system and trial.key(trial.system.identity) in self._may_keep:
+            self._keep(trial, judgement, moment)
+        return judgement
+
+    def _recalled(self, trial: _Trial) -> Judgement | None:
+        """What an earlier run came to, where nothing has changed since."""
+        found = self.kept.get(trial.system, self._told(trial)) if self.kept and trial.system else None
+        # The search starts from the units, which are not kept.
+        if found is None or (found.searchable and found.search is None and not self._asked):
+            return None
+        return Judgement(trial.claim, trial.params, trial.system, **{name: getattr(found, name) for name in OUTCOME})
+
+    def _keep(self, trial: _Trial, judgement: Judgement, began: Moment) -> None:
+        system = system_argument(trial.arguments)
+        # Other arguments are fixtures, which may be anything; a parameter is what its text says.
+        told = system is not None and trial.arguments.keys() - {system[0]} <= trial.params.keys()
+        if self.kept is None or trial.system is None or not told or judgement.rests_on:
+            return
+        if self.kept.may_keep(began):
+            self._may_keep.add(trial.key(trial.system.identity))
+            came_to = {name: getattr(judgement, name) for name in OUTCOME}
+            self.kept.put(trial.system, self._told(trial), Outcome(**came_to, searchable=judgement.drawn is not None))
+
+    def _told(self, trial: _Trial) -> Key:
+        """What a judgement depends on besides the weights and the code."""
+        claim = trial.claim
+        controls = [(control.name, control.draws) for control in claim.controls]
+        return (claim.id, repr(claim.expect), repr(controls), repr(self.settings), repr(dict(trial.params)))
 
     def _measure(self, trial: _Trial) -> Judgement:
-        began = time.perf_counter()
+        began, moment = time.perf_counter(), Moment.now()
         claim = trial.claim
         evidence = self._evidence(trial, self.settings.budget, None)
-        estimate, controls = self._compared(trial, evidence)
+        with noted() as edits:
+            estimate, rests_on = self._observe(trial, evidence)
+        controls = self._controls(trial, estimate)
         if estimate is not None and estimate.interval is not None and not all(control.clear for control in controls):
             # Sampling stopped as soon as the region was decided. The wide interval it stopped with may be all that the
             # model and a control have in common, so the whole budget is spent before the claim is called vacuous.
             evidence = self._evidence(trial, self.settings.budget, None)
             evidence.to_the_budget = True
-            estimate, controls = self._compared(trial, evidence)
+            estimate, rests_on = self._observe(trial, evidence)
+            controls = self._controls(trial, estimate)
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        seconds, curves = time.perf_counter() - began, tuple(evidence.curves)
-        return Judgement(claim, trial.params, trial.system, verdict, estimate, controls, curves, reason, seconds)
+        judgement = Judgement(
+            claim,
+            trial.params,
+            trial.system,
+            verdict,
+            estimate,
+            controls,
+            curves=tuple(evidence.curves),
+            interventions=tuple(edits),
+            reason=reason,
+            seconds=time.perf_counter() - began,
+            trail=tuple(evidence.trail()),
+            rests_on=rests_on,
+            drawn=evidence.drawn() if estimate is not None else None,
+        )
+        self._keep(trial, judgement, moment)
+        return judgement
 
-    def _compared(self, trial: _Trial, evidence: Evidence) -> tuple[Estimate | None, tuple[ControlResult, ...]]:
-        estimate = trial.observe(evidence)
+    def _controls(self, trial: _Trial, estimate: Estimate | None) -> tuple[ControlResult, ...]:
         # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
         if estimate is None or not in_region(trial.claim.expect, estimate):
-            return estimate, ()
-        return estimate, tuple(self._control(control, trial, estimate) for control in trial.claim.controls)
+            return ()
+        return tuple(self._control(control, trial, estimate) for control in trial.claim.controls)
+
+    def _observe(
+        self, trial: _Trial, evidence: Evidence, changed: Mapping[str, Any] | None = None
+    ) -> tuple[Estimate | None, tuple[Judgement, ...]]:
+        """What a run of the body comes to, and the judgements of other claims that it asked for."""
+        self._asked.append([])
+        try:
+            return trial.observe(evidence, changed), tuple(self._asked[-1])
+        finally:
+            self._asked.pop()
 
     def _control(self, control: Control, trial: _Trial, model: Estimate) -> ControlResult:
         # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture
@@ -181,19 +298,23 @@ class Judge:
             if self.progress:
                 self.progress(f"{trial.claim.id} · control {control.name}, draw {draw + 1}")
             budget = min(CONTROL_UNITS * model.units, self.settings.budget)
-            yield trial.observe(self._evidence(trial, budget, apart), changed)
+            yield self._observe(trial, self._evidence(trial, budget, apart), changed)[0]
 
     def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
-        # The same inputs for the model and its controls: what differs is what is judged, never the draw.
-        stated = f"{self.settings.seed}\0{trial.claim.id}\0{list(trial.params.items())}"
-        seed = int.from_bytes(hashlib.sha256(stated.encode()).digest()[:7], "big")
-
         def tell(estimate: Estimate) -> None:
             if self.progress:
                 self.progress(f"{trial.claim.id} · {estimate.units} units · [{estimate.low:.3f}, {estimate.high:.3f}]")
 
         alpha = trial.claim.expect.alpha or self.settings.alpha
-        return Evidence(trial.claim.expect, alpha, budget, torch.Generator().manual_seed(seed), enough, tell)
+        return Evidence(trial.claim.expect, alpha, budget, self._generator(trial), enough, tell)
+
+    def _generator(self, trial: _Trial) -> torch.Generator:
+        # The same inputs for the model and its controls: what differs is what is judged, never the draw.
+        return torch.Generator().manual_seed(self._seed(trial))
+
+    def _seed(self, trial: _Trial) -> int:
+        stated = f"{self.settings.seed}\0{trial.claim.id}\0{list(trial.params.items())}"
+        return int.from_bytes(hashlib.sha256(stated.encode()).digest()[:7], "big")
 
 
 def parameter_text(value: object) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.checkpoints import CheckpointError
 from mechtests.systems.base import System
 
-Loader = Callable[[Path, torch.device, RunCache], System]
+Loader = Callable[[Path, torch.device, Cache], System]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def system_fixture(name: str, load: Loader, default: str | Path, obtain: str) ->
 class Models:
     """The checkpoints of one run; each is loaded when it is first asked for, and once."""
 
-    def __init__(self, named: Sequence[str], device: torch.device, cache: RunCache) -> None:
+    def __init__(self, named: Sequence[str], device: torch.device, cache: Cache) -> None:
         self.device, self.cache = device, cache
         self._named: dict[str, list[str]] = {}
         for pair in named:

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from mechtests.baseline import Baseline, BaselineError, is_worse
-from mechtests.cache import RunCache
+from mechtests.cache import Cache, CacheError, Disk
 from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, claim_of
 from mechtests.expectations import ClaimError
 from mechtests.judge import Judge, Settings, parameter_text
+from mechtests.kept import Kept
 from mechtests.models import MODELS, Models, device_named
 from mechtests.outcome import conclude
 from mechtests.report import (
@@ -30,11 +33,15 @@ from mechtests.report import (
     print_claims,
     results_document,
     untested_record,
+    write_html,
     write_results,
 )
 from mechtests.systems.base import System
+from mechtests.tally import Tally
 
 RESULTS = "reports/latest/results.json"
+CACHE = ".mechtests_cache"
+HTML = "reports/latest/index.html"
 
 JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
@@ -79,6 +86,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help=f"where results go (default {RESULTS} in the root)",
     )
+    group.addoption(
+        "--claims-cache-dir", metavar="DIR", help=f"where activations are kept (default {CACHE} in the root)"
+    )
+    group.addoption("--no-claims-cache", action="store_true", help="compute every activation anew, and keep none")
+    group.addoption(
+        "--claims-html",
+        metavar="FILE",
+        help=f"where the report to read goes (default {HTML} in the root)",
+    )
+    parser.addini("claims_cache_dir", "where activations are kept, where --claims-cache-dir is not given")
     parser.addini("claims_baseline", "recorded verdicts to compare with, where --claims-baseline is not given")
 
 
@@ -91,22 +108,40 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.budget < 1:
         raise pytest.UsageError(f"--claims-budget {settings.budget}: expected at least 1 unit.")
     # A file named on the command line is where the user stands, one in the ini file or by default is in the root.
-    for option in ("claims_baseline", "claims_results"):
+    for option in ("claims_baseline", "claims_results", "claims_html", "claims_cache_dir"):
         if given := getattr(config.option, option):
             setattr(config.option, option, str(config.invocation_params.dir / given))
     file = config.option.claims_baseline or config.getini("claims_baseline")
     if config.option.update_claims_baseline and not file:
         raise pytest.UsageError("--update-claims-baseline: which one? Add --claims-baseline FILE.")
+    warnings: list[str] = []
     try:
-        models = Models(config.option.checkpoint, device_named(config.option.device), RunCache())
+        device = device_named(config.option.device)
+        cache = _cache(config, device, warnings)
+        models = Models(config.option.checkpoint, device, cache)
         baseline = Baseline.read(config.rootpath / file) if file else Baseline(Path())
-    except (CheckpointError, BaselineError, ValueError) as error:
+    except (CheckpointError, BaselineError, CacheError, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[MODELS], config.stash[BASELINE] = models, baseline
-    config.stash[JUDGE] = Judge(settings, _progress_line(config))
+    counterexamples = DirectoryBasedExampleDatabase(config.rootpath / ".hypothesis" / "examples")
+    kept = None if cache.disk is None else Kept(cache.disk.folder)
+    config.stash[JUDGE] = Judge(settings, _progress_line(config), counterexamples, kept)
     config.stash[RECORDS], config.stash[BEGAN] = Records(), datetime.now(UTC)
     config.stash[TAKEN] = {}
     config.pluginmanager.register(config.stash[RECORDS])
+    config.pluginmanager.register(Tally(cache, kept, warnings))
+
+
+def cache_folder(config: pytest.Config) -> Path:
+    """Where the run keeps what it computed."""
+    return config.rootpath / (config.option.claims_cache_dir or config.getini("claims_cache_dir") or CACHE)
+
+
+def _cache(config: pytest.Config, device: torch.device, warnings: list[str]) -> Cache:
+    if config.option.no_claims_cache:
+        return Cache(0, tell=warnings.append)
+    disk = Disk(cache_folder(config), device=device, tell=warnings.append)
+    return Cache(host=0 if device.type == "cpu" else 4 << 30, disk=disk, tell=warnings.append)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -205,7 +240,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     config = pyfuncitem.config
     arguments = _arguments(pyfuncitem)
-    judgement = config.stash[JUDGE].judge(claim, pyfuncitem.obj, arguments, _parameters(pyfuncitem))
+    judge, body = config.stash[JUDGE], pyfuncitem.obj
+    judgement = judge.judge(claim, body, arguments, _parameters(pyfuncitem))
+    judgement = judge.search(judgement, body, arguments)
     checkpoint = checkpoint_record([judgement.system] if judgement.system else config.stash[MODELS].all(claim.system))
     record = claim_record(judgement, checkpoint, _story(pyfuncitem), _rerun(pyfuncitem))
     pyfuncitem.stash[RECORD] = record
@@ -293,6 +330,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     document = config.stash[DOCUMENT] = results_document(_run(config), records)
     write_results(_results_path(config), document)
+    write_html(_html_path(config), [document])
     if config.option.update_claims_baseline:
         for record in records:
             config.stash[BASELINE].note(record)
@@ -311,7 +349,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if suite["sampled"]:
         survive = f"{suite['surviving']} of {suite['sampled']} sampled claims"
         terminalreporter.write_line(f"{survive} survive at a false discovery rate of {suite['fdr']:g} (e-BH)")
-    terminalreporter.write_line(f"results: {os.path.relpath(_results_path(config), config.invocation_params.dir)}")
+    for name, path in (("results", _results_path(config)), ("report", _html_path(config))):
+        terminalreporter.write_line(f"{name}: {os.path.relpath(path, config.invocation_params.dir)}")
     baseline = config.stash[BASELINE]
     if config.option.update_claims_baseline:
         terminalreporter.write_line(f"recorded in {os.path.relpath(baseline.path, config.invocation_params.dir)}")
@@ -326,6 +365,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _results_path(config: pytest.Config) -> Path:
     return config.rootpath / (config.option.claims_results or RESULTS)
+
+
+def _html_path(config: pytest.Config) -> Path:
+    return config.rootpath / (config.option.claims_html or HTML)
 
 
 def _run(config: pytest.Config) -> dict[str, Any]:

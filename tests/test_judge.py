@@ -4,7 +4,21 @@ from functools import partial
 import pytest
 import torch
 
-from mechtests import ClaimError, Exact, Head, Rate, Source, System, Verdict, instead, other, random_sets, untrained
+from mechtests import (
+    ClaimError,
+    Exact,
+    Head,
+    Rate,
+    Source,
+    System,
+    Verdict,
+    instead,
+    other,
+    random_sets,
+    scale,
+    untrained,
+    zero,
+)
 from mechtests.claim import Claim
 from mechtests.controls import shuffled_weights
 from mechtests.judge import Judge, Settings
@@ -329,3 +343,30 @@ class TestJudging:
         judgement = Judge(Settings()).judge(LARGE, Body(mean_weight), {"toy": toy()})
         assert (judgement.estimate.value, judgement.claim) == (5.0, LARGE)
         assert in_region(LARGE.expect, judgement.estimate)
+
+
+class TestInterventions:
+    def test_those_made_on_the_model_are_kept_each_once_in_their_order(self):
+        def body(evidence, toy):
+            for _ in range(2):
+                toy.activations(torch.ones(3, 2), [""], zero(":input"))
+            toy.activations(torch.ones(3, 2), [""], scale("", 2))
+            evidence.exact(5)
+
+        judgement = Judge(Settings()).judge(LARGE, body, {"toy": toy()})
+        assert judgement.interventions == ("zero :input", "scale by 2 ")
+
+    def test_a_claim_that_changes_nothing_has_none_and_a_claim_judged_on_the_way_keeps_its_own(self):
+        def changing(evidence, toy):
+            toy.activations(torch.ones(3, 2), [""], zero(""))
+            evidence.exact(5)
+
+        judge = Judge(Settings())
+
+        def outer(evidence):
+            inner = judge.judge(LARGE, changing, {"toy": toy()})
+            assert inner.interventions == ("zero ",)
+            evidence.exact(5)
+
+        assert judge.judge(stated(Exact(above=1)), outer, {}).interventions == ()
+        assert Judge(Settings()).judge(LARGE, mean_weight, {"toy": toy()}).interventions == ()

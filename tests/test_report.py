@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -10,12 +11,15 @@ import torch
 from mechtests import Exact, Monotone, Permutation, Rank, Rate, Source, System, Verdict, untrained
 from mechtests.checkpoints import Checkpoint, Provenance
 from mechtests.claim import Claim
-from mechtests.evidence import Curve, Estimate
+from mechtests.curve import Curve
+from mechtests.evidence import Estimate
+from mechtests.families import Drawing
 from mechtests.inference import Interval
 from mechtests.judge import Judgement
 from mechtests.report import (
     checkpoint_record,
     claim_record,
+    extent_text,
     print_claims,
     results_document,
     schema,
@@ -23,6 +27,7 @@ from mechtests.report import (
     write_results,
 )
 from mechtests.report.terminal import SYMBOLS
+from mechtests.search import Answer, Counterexample, Search
 from mechtests.verdict import ControlResult
 
 RUN = {
@@ -36,7 +41,21 @@ RUN = {
     "alpha": 0.001,
     "budget": 4096,
 }
+LATER = {"criterion", "trail", "findings"}
+"""What the first results files did not have."""
+
 CONTROL = ControlResult("untrained", (0.1, None), 0, 1 / 3, False)
+FOUND = Search(
+    Counterexample(
+        {"steepness": 5.0, "n": 3},
+        Drawing("a steep curve", (Curve("state", (0.0, 1.0), (0.0, 2.0)),)),
+        Answer(True, -0.25),
+        {"steepness": (4.21, 5.0), "n": (3, 3)},
+    ),
+    seconds=0.5,
+)
+UNANSWERED = replace(FOUND, counterexample=replace(FOUND.counterexample, answer=Answer(True, None, "ValueError: no")))
+NOT_FOUND = Search(reason="none of 99 inputs that were tried failed")
 SAMPLED = Estimate(0.97, Interval(0.93, 0.99), 256, e_value=1e6)
 ESTIMATES = {
     "supported": SAMPLED,
@@ -122,6 +141,30 @@ class TestResults:
         assert (record["id"], record["system"], record["mechanism"]) == ("toy/weights/sum", "toy", "weights")
         assert record["source"] == {"title": "A post", "authors": "A. Author", "year": 2024, "at": "Weights"}
         assert (record["story"], record["rerun"], record["reason"]) == ("Are they large?", "pytest x", "why")
+
+    def test_hold_the_counterexample_and_what_draws_it(self):
+        record = judged(search=FOUND, seconds=0.25)
+        assert record["counterexample"] == {
+            "parameters": {"steepness": 5.0, "n": 3},
+            "text": "a steep curve",
+            "margin": -0.25,
+            "raised": None,
+            "fails": {"steepness": [4.21, 5.0], "n": [3, 3]},
+            "figures": [{"kind": "curve", "label": "state", "x": (0.0, 1.0), "y": (0.0, 2.0)}],
+        }
+        assert (record["no_counterexample"], record["seconds"]) == (None, 0.75)
+
+    def test_say_why_there_is_no_counterexample_where_one_was_searched_for(self):
+        record = judged(search=NOT_FOUND)
+        assert (record["counterexample"], record["no_counterexample"]) == (None, NOT_FOUND.reason)
+        record = judged()
+        assert (record["counterexample"], record["no_counterexample"]) == (None, None)
+
+    @pytest.mark.parametrize("search", [FOUND, UNANSWERED, NOT_FOUND, None])
+    def test_of_a_search_follow_the_schema_and_are_plain_data(self, search):
+        record = judged(search=search)
+        assert is_valid(json.loads(json.dumps(results_document(RUN, [record]))))
+        assert kinds_of(record) <= {dict, list, tuple, str, int, float, bool, type(None)}
 
     def test_hold_no_interval_where_the_estimate_is_exact(self):
         record = judged("refuted")
@@ -223,11 +266,18 @@ class TestSchema:
         del document[key]
         assert not is_valid(document)
 
-    @pytest.mark.parametrize("key", sorted(results_document(RUN, [untested()])["claims"][0]))
+    @pytest.mark.parametrize("key", sorted({*results_document(RUN, [untested()])["claims"][0]} - LATER))
     def test_refuses_a_claim_without_one_of_its_parts(self, key):
         document = self.document()
         del document["claims"][0][key]
         assert not is_valid(document)
+
+    def test_takes_a_document_written_before_its_later_parts(self):
+        document = self.document()
+        for claim in document["claims"]:
+            for key in LATER:
+                del claim[key]
+        assert is_valid(document)
 
     @pytest.mark.parametrize(
         "change",
@@ -242,6 +292,9 @@ class TestSchema:
             {"evidence_kind": "anecdotal"},
             {"expect": {"kind": "hope", "region": ""}},
             {"checkpoint": {}},
+            {"counterexample": {"text": "3"}},
+            {"counterexample": judged(search=FOUND)["counterexample"] | {"fails": {"n": [3]}}},
+            {"no_counterexample": 3},
             {"opinion": "good"},
         ],
         ids=lambda change: next(iter(change)),
@@ -288,6 +341,21 @@ class TestTerminal:
         shown = ["toy", "weights", "special-sum", "≥ 0.9", "0.97", "0.93", "0.99", "256", "untrained"]
         assert all(word in text for word in shown)
 
+    @pytest.mark.parametrize(
+        ("search", "told"),
+        [
+            (FOUND, "simplest input on which it fails: a steep curve"),
+            (UNANSWERED, "simplest input that the claim's body cannot answer: a steep curve (ValueError: no)"),
+            (NOT_FOUND, "no counterexample: none of 99 inputs that were tried failed"),
+        ],
+        ids=["found", "unanswered", "not found"],
+    )
+    def test_tells_the_counterexample_in_a_row_for_each(self, search, told):
+        records = [judged(search=search)]
+        assert told in " ".join(printed(records, each=True, width=400).split())
+        assert "counterexample" not in printed(records)
+        assert "simplest" not in printed(records)
+
     def test_takes_words_in_brackets_for_words(self):
         assert "[red]L0H1" in printed([judged(params={"head": "[red]L0H1"})])
 
@@ -311,3 +379,17 @@ class TestTerminal:
         assert all(word in together for word in ["supported", "refuted"])
         assert apart.count("special-sum") == 2
         assert all(name in apart for name in ["seed0", "seed1"])
+
+
+class TestExtent:
+    def test_is_told_parameter_by_parameter(self):
+        assert extent_text(judged(search=FOUND)) == (
+            "it fails there by 0.25, and with steepness from 4.21 to 5, with n at 3 alone"
+        )
+
+    def test_has_no_margin_where_there_is_none(self):
+        assert extent_text(judged(search=UNANSWERED)).startswith("it fails there, and with steepness")
+
+    def test_is_not_told_where_there_is_no_counterexample(self):
+        assert extent_text(judged(search=NOT_FOUND)) is None
+        assert extent_text(untested()) is None

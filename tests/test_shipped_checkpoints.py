@@ -5,7 +5,7 @@ import torch
 
 from claims.subtraction.source import PROBLEMS
 from fixtures.subtraction import CHECKPOINTS
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.systems import Subtraction
 from mechtests.systems.subtraction import sign_correct
 
@@ -15,7 +15,7 @@ UNLEARNED = sorted((CHECKPOINTS / "unlearned").glob("*.safetensors"))
 
 
 def load(path):
-    return Subtraction.load(path, torch.device("cpu"), RunCache())
+    return Subtraction.load(path, torch.device("cpu"), Cache())
 
 
 @pytest.mark.parametrize("path", FINAL, ids=lambda path: path.stem)

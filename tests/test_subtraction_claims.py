@@ -12,12 +12,13 @@ from claims.subtraction import (
     test_linear_neurons,
     test_mirrored_logits,
     test_operand_readers,
+    test_task,
 )
 from claims.subtraction.selectors import periodic, sign_relevant
 from claims.subtraction.source import PROBLEMS
 from fixtures.subtraction import CHECKPOINTS
 from mechtests import Verdict, findings
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.judge import Judge, Settings
 from mechtests.systems import Subtraction
 from mechtests.systems.subtraction import sign_correct
@@ -29,7 +30,14 @@ from mechtests.systems.subtraction_transformer import (
     SubtractionTransformer,
 )
 
-MODULES = (test_default_plus, test_mirrored_logits, test_linear_neurons, test_operand_readers, test_algorithm)
+MODULES = (
+    test_task,
+    test_default_plus,
+    test_mirrored_logits,
+    test_linear_neurons,
+    test_operand_readers,
+    test_algorithm,
+)
 FINDINGS = {str(finding): finding for finding in findings(*MODULES)}
 SUPPORTED, REFUTED = Verdict.SUPPORTED, Verdict.REFUTED
 
@@ -123,7 +131,7 @@ def _rotated(module, generator):
 # ---------------------------------------------------------------------------------------------------------------------
 # Judging
 
-CACHE = RunCache()
+CACHE = Cache()
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +199,7 @@ class TestThePostsAlgorithm:
 ELSEWHERE = [ATTENTION[0], (0.4, 0.1, 0.4, 0.1), *ATTENTION[2:]]
 EVEN = [(0.25,) * 4] * 4
 VARIANTS = {
+    "task/right-sign": {"effects": (0, 0)},
     "default-plus/plus-when-operands-erased": {"default": {PLUS: 6.21, MINUS: 18.6}},
     "default-plus/erased-accuracy-is-the-plus-share": {"default": {PLUS: 6.21, MINUS: 18.6}},
     "default-plus/erased-loss": {"effects": (0, 0)},
@@ -213,12 +222,12 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_claim_is_refuted_on_a_model_that_does_otherwise(name, judged):
-    changed = Subtraction(by_hand(**VARIANTS[name]), "subtraction", cache=RunCache())
+    changed = Subtraction(by_hand(**VARIANTS[name]), "subtraction", cache=Cache())
     assert judged(name, changed).verdict is REFUTED
 
 
 def test_rounding_is_no_periodic_part_of_a_neuron(judged):
-    plain = Subtraction(by_hand(waviness=0), "subtraction", cache=RunCache())
+    plain = Subtraction(by_hand(waviness=0), "subtraction", cache=Cache())
     assert judged("linear-neurons/polysemantic", plain).verdict is REFUTED
 
 

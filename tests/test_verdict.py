@@ -1,10 +1,25 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from mechtests import ClaimError, Difference, Evidence, Exact, Mean, Monotone, Permutation, Rank, Rate, Verdict
+from mechtests import (
+    ClaimError,
+    Difference,
+    Evidence,
+    Exact,
+    Integer,
+    Mean,
+    Monotone,
+    Parameters,
+    Permutation,
+    Rank,
+    Rate,
+    Real,
+    Verdict,
+)
 from mechtests.evidence import Estimate
 from mechtests.inference import Interval
 from mechtests.verdict import ControlResult, control_result, decide, in_region
@@ -220,6 +235,37 @@ class TestMisuse:
             recorded(MONOTONE, "curve", "loss", x, y)
 
 
+class TestMargin:
+    def test_changes_nothing_of_the_estimate(self):
+        plain, told = evidence_for(RATE), evidence_for(RATE)
+        plain.observe([True, False, True])
+        told.observe([True, False, True], margin=torch.tensor([0.5, -2.0, 1e-9]))
+        assert told.estimate() == plain.estimate()
+
+    def test_of_zero_is_on_either_side(self):
+        evidence_for(RATE).observe([True, False], margin=[0.0, 0.0])
+
+    @pytest.mark.parametrize(
+        ("margin", "message"),
+        [
+            ([1.0], r"3 values and margins of the shape \(1,\)"),
+            ([[1.0, -1.0, 1.0]], r"margins of the shape \(1, 3\)"),
+            (0.5, r"margins of the shape \(\)"),
+            ([1.0, -1.0, math.nan], "the margin of unit 2 of 3 is nan"),
+            ([math.inf, -1.0, 1.0], "the margin of unit 0 of 3 is inf"),
+            ([1.0, 0.5, 1.0], r"unit 1 of 3 is False and its margin is 0\.5"),
+            ([1.0, -1.0, -2.0], "unit 2 of 3 is True and its margin is -2"),
+        ],
+    )
+    def test_is_one_finite_number_a_unit_of_its_sign(self, margin, message):
+        with pytest.raises(ClaimError, match=message):
+            evidence_for(RATE).observe([True, False, True], margin=margin)
+
+    def test_is_of_a_rate(self):
+        with pytest.raises(ClaimError, match="this claim expects Mean"):
+            evidence_for(SAMPLED_MEAN).observe([0.5], margin=[0.5])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Sampling until decided
 
@@ -312,6 +358,36 @@ class TestBatches:
         estimate = evidence.estimate()
         assert estimate.low <= 0.7 <= estimate.high
         assert decide(SAMPLED_MEAN, estimate, ())[0] is Verdict.SUPPORTED
+
+
+class TestDrawn:
+    """What the search for a counterexample starts from."""
+
+    FAMILY = Parameters(x=Real(0, 1), n=Integer(0, 9))
+
+    def drawn(self, expect, tells, **hooks):
+        evidence, seen = evidence_for(expect, **hooks), []
+        for inputs in evidence.batches(self.FAMILY, size=16):
+            values = inputs["x"] > 0.3
+            seen += [{"x": x, "n": n} for x, n in zip(inputs["x"].tolist(), inputs["n"].tolist(), strict=True)]
+            evidence.observe(values, margin=inputs["x"] - 0.3 if tells else None)
+        return evidence.drawn(), seen
+
+    def test_are_the_units_that_fail_in_the_order_drawn(self):
+        drawn, seen = self.drawn(RATE, tells=False, budget=64)
+        failing = [point for point in seen if point["x"] <= 0.3]
+        assert (list(drawn.worst), drawn.failing) == (failing, len(failing))
+        assert (drawn.family, drawn.size) == (self.FAMILY, 16)
+
+    @pytest.mark.parametrize(("expect", "sign"), [(RATE, 1), (Rate(at_most=0.5), -1)])
+    def test_are_those_with_the_least_margin_where_margins_are_told(self, expect, sign):
+        drawn, seen = self.drawn(expect, tells=True, budget=64)
+        assert list(drawn.worst) == sorted(seen, key=lambda point: sign * point["x"])[:32]
+
+    def test_are_the_same_units_as_without_them(self):
+        plain = evidence_for(RATE, seed=3)
+        (batch,) = itertools.islice(plain.batches(self.FAMILY), 1)
+        assert batch["x"].equal(self.FAMILY.sample(32, torch.Generator().manual_seed(3))["x"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechtests import scale, zero
+from mechtests import patch, scale, zero
 from mechtests.families import SubtractionProblems
 from mechtests.systems.subtraction_transformer import EQUALS, MINUS, POSITIONS
 
@@ -25,6 +25,11 @@ def plain_logits(subtraction, tokens):
     at = torch.tensor([POSITIONS["="]], device=subtraction.device)
     with torch.inference_mode():
         return subtraction.module(tokens.to(subtraction.device), positions=at)[:, 0]
+
+
+def edited_logits(subtraction, tokens, *edits):
+    """Logits at '=' of a forward pass with ``edits`` made, and no shortcut."""
+    return subtraction.activations(tokens, ["logits"], *edits)["logits"][:, POSITIONS["="]]
 
 
 def assert_same(found, expected):
@@ -50,14 +55,33 @@ def test_captured_logits_are_the_plain_ones_bit_for_bit(subtraction, problem):
 @few
 @given(problems, st.sampled_from(["tok_embed", "blocks.0.resid_mid", NEURONS]))
 def test_scaling_by_one_changes_nothing(subtraction, problem, site):
-    assert subtraction.logits(problem, scale(site, 1)).equal(subtraction.logits(problem))
+    tokens = tokens_of(problem)
+    assert edited_logits(subtraction, tokens, scale(site, 1)).equal(edited_logits(subtraction, tokens))
 
 
 @few
 @given(problems)
 def test_zeroing_no_neuron_changes_nothing(subtraction, problem):
     none = torch.zeros(subtraction.module.config.d_mlp, dtype=torch.bool)
-    assert subtraction.logits(problem, zero(NEURONS, neuron=none)).equal(subtraction.logits(problem))
+    tokens = tokens_of(problem)
+    assert edited_logits(subtraction, tokens, zero(NEURONS, neuron=none)).equal(edited_logits(subtraction, tokens))
+
+
+@few
+@given(problems, st.sampled_from(["tok_embed", "blocks.0.attn.z", "blocks.0.mlp.pre"]))
+def test_patching_a_run_with_itself_changes_nothing(subtraction, problem, site):
+    tokens = tokens_of(problem)
+    own = subtraction.activations(tokens, [site])[site]
+    assert edited_logits(subtraction, tokens, patch(site, own)).equal(edited_logits(subtraction, tokens))
+
+
+@few
+@given(problems)
+def test_without_any_head_the_direct_path_is_left(subtraction, problem):
+    tokens, mid = tokens_of(problem), "blocks.0.resid_mid"
+    heads = [zero(subtraction.head(head)) for head in subtraction.heads]
+    found = subtraction.activations(tokens, ["tok_embed", "pos_embed", mid], *heads)
+    assert_same(found[mid], found["tok_embed"] + found["pos_embed"] + subtraction.attn.b_O)
 
 
 @few

@@ -6,23 +6,31 @@ import torch
 
 from claims.subtraction.selectors import as_many_others, operand_fit, periodic, sign_relevant
 from claims.subtraction.source import POST, PROBLEMS
-from mechtests import Difference, Exact, Monotone, Rate, claim, instead, random_sets, untrained
+from mechtests import (
+    Difference,
+    Exact,
+    Monotone,
+    Rate,
+    claim,
+    instead,
+    keep_only,
+    random_sets,
+    replace,
+    untrained,
+    zero,
+)
 from mechtests.instruments import correlation, periodicity_p_values
 from mechtests.systems.subtraction import sign_correct
 
+PREACTIVATIONS, NEURONS = "blocks.0.mlp.pre", "blocks.0.mlp.post"
 ACTIVATIONS = POST.section("Working Backwards: Neuron Activations")
 
 
-def accuracy_lost(subtraction, neurons):
-    """For each problem, 1 where the sign was right and is wrong with these neurons' outputs, -1 the other way round."""
+def accuracy_lost(subtraction, edit):
+    """For each problem, 1 where the sign was right and is wrong with the edit made, -1 the other way round."""
     before = sign_correct(subtraction.logits(PROBLEMS), PROBLEMS)
-    after = sign_correct(subtraction.logits_from_neurons(PROBLEMS, neurons), PROBLEMS)
+    after = sign_correct(subtraction.logits(PROBLEMS, edit), PROBLEMS)
     return before.float() - after.float()
-
-
-def zeroed(subtraction, mask):
-    """The neurons' outputs with those in ``mask`` zeroed."""
-    return subtraction.neurons(PROBLEMS) * ~mask
 
 
 @claim(
@@ -62,12 +70,13 @@ def test_opposite_slopes(subtraction, evidence):
     source=ACTIVATIONS,
     expect=Difference(at_least=0.4),
     kind="causal",
+    criterion="necessity",
     controls=[untrained, random_sets("neurons")],
     published=0.985 - 0.127,
 )
 @pytest.mark.parametrize("neurons", [sign_relevant])
 def test_necessary(subtraction, neurons, evidence):
-    evidence.census(accuracy_lost(subtraction, zeroed(subtraction, neurons(subtraction))))
+    evidence.census(accuracy_lost(subtraction, zero(NEURONS, neuron=neurons(subtraction))))
 
 
 @claim(
@@ -76,12 +85,13 @@ def test_necessary(subtraction, neurons, evidence):
     source=ACTIVATIONS,
     expect=Difference(at_most=0.01),
     kind="causal",
+    criterion="sufficiency",
     controls=[random_sets("neurons")],
     published=0.9855 - 0.9853,
 )
 @pytest.mark.parametrize("neurons", [sign_relevant])
 def test_sufficient(subtraction, neurons, evidence):
-    evidence.census(accuracy_lost(subtraction, zeroed(subtraction, ~neurons(subtraction))))
+    evidence.census(accuracy_lost(subtraction, keep_only(NEURONS, neuron=neurons(subtraction))))
 
 
 def plane(subtraction):
@@ -106,7 +116,7 @@ def average(subtraction):
 )
 @pytest.mark.parametrize("surrogate", [plane])
 def test_linear_surrogate(subtraction, surrogate, evidence):
-    evidence.census(accuracy_lost(subtraction, surrogate(subtraction).relu()))
+    evidence.census(accuracy_lost(subtraction, replace(PREACTIVATIONS, surrogate(subtraction), surrogate.__name__)))
 
 
 @claim(
@@ -115,11 +125,12 @@ def test_linear_surrogate(subtraction, surrogate, evidence):
     source=ACTIVATIONS,
     expect=Difference(at_most=0.05),
     kind="causal",
+    criterion="specificity",
     controls=[instead("neurons", sign_relevant)],
 )
 @pytest.mark.parametrize("neurons", [as_many_others])
 def test_specific_to_relevant(subtraction, neurons, evidence):
-    evidence.census(accuracy_lost(subtraction, zeroed(subtraction, neurons(subtraction))))
+    evidence.census(accuracy_lost(subtraction, zero(NEURONS, neuron=neurons(subtraction))))
 
 
 def at_random(mask, generator):
@@ -149,6 +160,7 @@ class Ablations:
     source=ACTIVATIONS,
     expect=Difference(at_most=0.05, bounds=(-1, 1)),
     kind="causal",
+    criterion="specificity",
     controls=[instead("choice", as_it_is)],
 )
 @pytest.mark.parametrize("choice", [at_random])
@@ -168,11 +180,12 @@ def test_specific_to_random(subtraction, choice, evidence):
     source=ACTIVATIONS,
     expect=Monotone("decreasing", at_least=0.95),
     kind="causal",
+    criterion="graded response",
     controls=[untrained],
 )
 def test_graded(subtraction, evidence):
     intact = subtraction.logits(PROBLEMS)
-    ablated = subtraction.logits_from_neurons(PROBLEMS, zeroed(subtraction, sign_relevant(subtraction)))
+    ablated = subtraction.logits(PROBLEMS, zero(NEURONS, neuron=sign_relevant(subtraction)))
     doses = np.linspace(0, 1, 6)
     # The logits are linear in the neurons, so between all and nothing they lie on a line.
     left = [sign_correct(torch.lerp(intact, ablated, float(dose)), PROBLEMS).float().mean() for dose in doses]
@@ -206,7 +219,7 @@ def test_periodic_neurons_unimportant(subtraction, neurons, evidence):
     mask = neurons(subtraction)
     if not mask.any():
         return evidence.undefined("no neuron is periodic")
-    evidence.census(accuracy_lost(subtraction, zeroed(subtraction, mask)))
+    evidence.census(accuracy_lost(subtraction, zero(NEURONS, neuron=mask)))
 
 
 @claim(

@@ -135,6 +135,7 @@ def test_opposite_ov_slopes(subtraction, evidence):
     # The post may mean the token and its position together. That was measured too, and changes the loss even more.
     expect=Exact(at_most=0.01),
     kind="causal",
+    criterion="specificity",
     controls=[instead("token", "a", "b", "=")],
     published="essentially no change",
 )

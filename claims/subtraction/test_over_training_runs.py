@@ -8,11 +8,14 @@ from claims.subtraction import (
     test_linear_neurons,
     test_mirrored_logits,
     test_operand_readers,
+    test_task,
 )
 from claims.subtraction.source import POST
 from mechtests import Monotone, Rate, Verdict, claim, findings
 
-FINDINGS = findings(test_default_plus, test_mirrored_logits, test_linear_neurons, test_operand_readers, test_algorithm)
+FINDINGS = findings(
+    test_task, test_default_plus, test_mirrored_logits, test_linear_neurons, test_operand_readers, test_algorithm
+)
 
 
 @claim(

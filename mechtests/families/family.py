@@ -1,16 +1,22 @@
 """A family of inputs: ranges of parameters, and how inputs are built from them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 from hypothesis import strategies as st
 from jaxtyping import Shaped
 from torch import Tensor
 
+from mechtests.curve import Curve
+
 Batch = TypeVar("Batch")
+
+Point = dict[str, int | float]
+"""One value of each parameter of a family: what describes one input."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,13 @@ class Integer:
     def strategy(self) -> st.SearchStrategy[int]:
         return st.integers(self.low, self.high)
 
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int) and self.low <= value <= self.high
+
+    def grid(self, low: float, high: float, n: int) -> list[int]:
+        """At most ``n`` whole numbers spread evenly from ``low`` to ``high``, both included."""
+        return sorted({round(value) for value in np.linspace(low, high, n).tolist()})
+
 
 @dataclass(frozen=True)
 class Real:
@@ -50,6 +63,26 @@ class Real:
     def strategy(self) -> st.SearchStrategy[float]:
         return st.floats(self.low, self.high)
 
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def grid(self, low: float, high: float, n: int) -> list[float]:
+        """``n`` numbers spread evenly from ``low`` to ``high``, both included."""
+        return np.linspace(low, high, n).tolist()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How one input is shown.
+
+    Attributes:
+        text: the input in words: ``57 - 58``, ``steepness = 5, midpoint = 3``.
+        curves: the input as lines, where it has some: a trajectory's states over time.
+    """
+
+    text: str
+    curves: tuple[Curve, ...] = ()
+
 
 class Family(ABC, Generic[Batch]):
     """A distribution of inputs over independent parameters.
@@ -67,19 +100,34 @@ class Family(ABC, Generic[Batch]):
     def build(self, **parameters: Shaped[Tensor, " n"]) -> Batch:
         """The batch of inputs that ``n`` values of each parameter describe."""
 
+    def draw(self, n: int, generator: torch.Generator) -> dict[str, Shaped[Tensor, " n"]]:
+        """``n`` independent values of each parameter; the generator's state decides them."""
+        return {name: one.sample(n, generator) for name, one in self.parameters.items()}
+
     def sample(self, n: int, generator: torch.Generator) -> Batch:
         """``n`` independent inputs; the generator's state decides them."""
-        return self.build(**{name: one.sample(n, generator) for name, one in self.parameters.items()})
+        return self.build(**self.draw(n, generator))
+
+    def at(self, points: Sequence[Point]) -> Batch:
+        """The batch of inputs that ``points`` describe, one input a point."""
+        ranges = self.parameters
+        return self.build(
+            **{name: torch.tensor([point[name] for point in points], dtype=one.dtype) for name, one in ranges.items()}
+        )
+
+    def points(self) -> st.SearchStrategy[Point]:
+        """Points of the family, shrinking towards parameters that are simple."""
+        ranges = self.parameters
+        values = st.tuples(*(one.strategy() for one in ranges.values()))
+        return values.map(lambda drawn: dict(zip(ranges, drawn, strict=True)))
 
     def strategy(self) -> st.SearchStrategy[Batch]:
         """Batches of one input, shrinking towards parameters that are simple."""
-        ranges = self.parameters
-        drawn = st.fixed_dictionaries({name: one.strategy() for name, one in ranges.items()})
-        return drawn.map(
-            lambda drawn: self.build(
-                **{name: torch.tensor([drawn[name]], dtype=one.dtype) for name, one in ranges.items()}
-            )
-        )
+        return self.points().map(lambda point: self.at([point]))
+
+    def describe(self, point: Point) -> Drawing:
+        """How the input at ``point`` is shown. Override it where its parameters are not the best way to say it."""
+        return Drawing(", ".join(f"{name} = {value:.6g}" for name, value in point.items()))
 
 
 class Parameters(Family[dict[str, Tensor]]):

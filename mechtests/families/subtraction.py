@@ -7,27 +7,21 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from mechtests.families.family import Family, Integer, Real
+from mechtests.families.family import Drawing, Family, Integer, Point, Real
 
 
 @dataclass(frozen=True, eq=False)
 class Problems:
-    """A batch of problems ``a - b``.
-
-    Attributes:
-        a, b: the operands.
-        key: tells this batch from every other, for the cache.
-    """
+    """A batch of problems ``a - b``."""
 
     a: Int[Tensor, " problem"]
     b: Int[Tensor, " problem"]
-    key: str
 
     def __len__(self) -> int:
         return len(self.a)
 
     def __getitem__(self, index: Int[Tensor, " chosen"]) -> "Problems":
-        return Problems(self.a[index], self.b[index], f"{self.key}[{index.tolist()}]")
+        return Problems(self.a[index], self.b[index])
 
     @property
     def is_plus(self) -> Bool[Tensor, " problem"]:
@@ -56,11 +50,12 @@ class SubtractionProblems(Family[Problems]):
         return {"a": Integer(0, self.largest), "b": Integer(0, self.largest)}
 
     def build(self, **parameters: Shaped[Tensor, " problem"]) -> Problems:
-        a, b = parameters["a"], parameters["b"]
-        return Problems(a, b, f"problems:{a.tolist()}:{b.tolist()}")
+        return Problems(parameters["a"], parameters["b"])
+
+    def describe(self, point: Point) -> Drawing:
+        return Drawing(f"{point['a']} - {point['b']}")
 
     def census(self) -> Problems:
         """Every problem of the family once, ``a`` changing slowest: 10,000 with operands up to 99."""
         operands = torch.arange(self.largest + 1)
-        a, b = torch.cartesian_prod(operands, operands).T
-        return Problems(a, b, f"all problems to {self.largest}")
+        return Problems(*torch.cartesian_prod(operands, operands).T)

@@ -1,7 +1,60 @@
 """Instruments: pure functions from activations or weights to numbers, on whatever device their arguments are."""
 
+from mechtests.instruments.attention import (
+    attention_pattern,
+    attention_to,
+    causal_mask,
+    induction_targets,
+    prefix_matching_score,
+    previous_token_score,
+    previous_token_targets,
+    uniform_attention_to,
+    value_weighted,
+)
+from mechtests.instruments.circuits import (
+    Circuit,
+    eigenvalue_positivity,
+    ov_circuit,
+    positive_eigenvalue_share,
+    qk_circuit,
+    token_match_circuit,
+)
+from mechtests.instruments.composition import composition_null, composition_scores
+from mechtests.instruments.copying import copying_score
 from mechtests.instruments.geometry import angle
+from mechtests.instruments.heads import Heads
 from mechtests.instruments.linear import LinearFit, correlation, linear_fit
+from mechtests.instruments.paths import ScoreTerms, along_paths, attributions, score_terms
 from mechtests.instruments.spectrum import periodicity_p_values, top_power_share
 
-__all__ = ["LinearFit", "angle", "correlation", "linear_fit", "periodicity_p_values", "top_power_share"]
+__all__ = [
+    "Circuit",
+    "Heads",
+    "LinearFit",
+    "ScoreTerms",
+    "along_paths",
+    "angle",
+    "attention_pattern",
+    "attention_to",
+    "attributions",
+    "causal_mask",
+    "composition_null",
+    "composition_scores",
+    "copying_score",
+    "correlation",
+    "eigenvalue_positivity",
+    "induction_targets",
+    "linear_fit",
+    "ov_circuit",
+    "periodicity_p_values",
+    "positive_eigenvalue_share",
+    "prefix_matching_score",
+    "previous_token_score",
+    "previous_token_targets",
+    "qk_circuit",
+    "score_terms",
+    "token_match_circuit",
+    "top_power_share",
+    "uniform_attention_to",
+    "value_weighted",
+]

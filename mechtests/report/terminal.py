@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mechtests.report.results import counterexample_text
+
 Record = dict[str, Any]
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "○", "untested": "-"}
 """A mark for each verdict, so that none is told by colour alone."""
 
-_COLUMNS = {"verdict": 18, "claim": 34, "estimate": 26, "published": 16, "controls": 22}
+_COLUMNS = {"verdict": 19, "claim": 35, "estimate": 28, "published": 15, "controls": 18}
 """The columns and their share of the width; one without content is left out."""
 
 MANY = 8
@@ -73,6 +75,7 @@ def _cells(group: Sequence[Record], claim: str, checkpoint: str) -> dict[str, Te
     named = Text(claim)
     if checkpoint:
         named.append(f"\n{checkpoint}", style="dim")
+        named.append("".join(f"\n{told}" for told in filter(None, map(counterexample_text, group))), style="dim")
     units = _units(group)
     estimate = Text(_estimate(group))
     estimate.append(f"\n{group[0]['expect']['region']}" + (f"; {units} units" if units else ""), style="dim")
@@ -97,9 +100,9 @@ def _estimate(group: Sequence[Record]) -> str:
     if not values:
         return "–"
     if len(values) > 1:
-        return f"{_number(median(values))} ({_number(min(values))} … {_number(max(values))})"
+        return f"{number(median(values))} ({number(min(values))} … {number(max(values))})"
     (interval,) = [record["interval"] for record in group if record["estimate"] is not None]
-    return _number(values[0]) + (f" [{_number(interval[0])}, {_number(interval[1])}]" if interval else "")
+    return number(values[0]) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
 
 
 def _units(group: Sequence[Record]) -> str:
@@ -140,8 +143,9 @@ def _checkpoint(record: Record) -> str:
 
 
 def _published(value: float | str | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else _number(value)
+    return "" if value is None else value if isinstance(value, str) else number(value)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """``value`` to three digits, as tables show it."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.4g}"

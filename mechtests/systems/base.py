@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -10,9 +10,14 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from mechtests.activations import Axes, Edit, raw_bytes, run
-from mechtests.cache import RunCache
+from mechtests.activations import Inputs, as_inputs, calls, reached, rows_within, run, upstream
+from mechtests.cache import Cache, code_fingerprint
 from mechtests.checkpoints import Checkpoint
+from mechtests.digests import DigestError, digest
+from mechtests.interventions import Axes, Edit, Place, SiteError, at, note
+
+_FEW = 64
+"""Inputs that are run at once without asking how much memory they take."""
 
 
 @dataclass(frozen=True, order=True)
@@ -24,6 +29,25 @@ class Head:
 
     def __str__(self) -> str:
         return f"L{self.layer}H{self.index}"
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A site that no submodule returns, worked out from others when it is asked for.
+
+    Attributes:
+        sources: the sites that it is worked out from, which may be derived themselves.
+        compute: from the system and the activations there to this one's.
+        axes: the names of its axes.
+    """
+
+    sources: tuple[str, ...]
+    compute: Callable[..., Tensor]
+    axes: str = ""
+
+
+class ChangedWeightsError(Exception):
+    """The weights of a system are no longer those that it was made with."""
 
 
 class System:
@@ -38,10 +62,13 @@ class System:
         checkpoint: where the weights came from; ``None`` for weights that are in no file.
         identity: tells these weights from all others: a sha256, or how a twin was made.
         cache: activations already computed in this run.
-        axes: by site, the names of its activation's axes, which edits select on.
+        axes: by site, the names of its activation's axes, which edits and parts select on.
+        derived: sites that are worked out from others.
+        batch_bytes: what the tensors made in one batch of a forward pass may take together.
     """
 
     axes: ClassVar[Axes] = {}
+    derived: ClassVar[Mapping[str, Derived]] = {}
 
     def __init__(
         self,
@@ -50,14 +77,18 @@ class System:
         *,
         checkpoint: Checkpoint | None = None,
         identity: str | None = None,
-        cache: RunCache | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.module = module.eval().requires_grad_(False)
         self.name = name
         self.checkpoint = checkpoint
-        self.cache = RunCache() if cache is None else cache
+        self.cache = Cache() if cache is None else cache
+        # A processor is fastest while a batch stays near its caches, a GPU while a batch fills it.
+        self.batch_bytes = 64 << 20 if self.device.type == "cpu" else 1 << 30
         self._untrained: dict[int, Self] = {}
-        self.identity = identity or (checkpoint.sha256 if checkpoint else _digest(module))
+        self._rows_known: dict[object, int] = {}
+        self._version = _version(self.module)
+        self.identity = identity or (checkpoint.sha256 if checkpoint else _weights(module))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, System) and self.identity == other.identity
@@ -123,34 +154,161 @@ class System:
                 weight.copy_(weight.flatten()[order].reshape(weight.shape))
         return self._twin(module, f"shuffled:{self.identity}:{seed}")
 
+    def forward(self, *inputs: Tensor, **arguments: Any) -> object:
+        """How the module is called with inputs; a system whose module is called otherwise overrides this."""
+        return self.module(*inputs, **arguments)
+
+    def head(self, head: Head) -> Place:
+        """Where a head's output is, to be read or changed: ``zero(system.head(Head(2, 7)))``.
+
+        Raises:
+            SiteError: the system has no heads.
+        """
+        raise SiteError(f"{self.name} has no attention heads, so there is no {head}.")
+
     def activations(
-        self, inputs: Tensor, sites: Collection[str], *edits: Edit, key: str | None = None, **arguments: Any
-    ) -> dict[str, Tensor]:
+        self, inputs: Tensor | Inputs, sites: Iterable[str | Place], *edits: Edit, **arguments: Any
+    ) -> dict[str | Place, Tensor]:
         """Activations at ``sites`` for ``inputs``, from the cache or one forward pass.
 
+        The pass goes no further than the last site asked for. It is cut into batches by the system's ``batch_bytes``,
+        which changes no number where :func:`~mechtests.activations.batches` says so. What comes from the cache is what
+        the same weights gave for the same inputs, edits and arguments, whatever they are called.
+
         Args:
-            inputs: what the module is called with.
-            sites: which activations.
-            edits: changes made on the way.
-            key: tells these inputs, and the further arguments, from all others; without one nothing is cached.
-            arguments: further arguments of the module's forward.
+            inputs: what the module is called with: tensors with a row for each input.
+            sites: which activations, whole or in part; submodules or derived ones.
+            edits: changes made on the way, in their order.
+            arguments: further arguments of the module's forward, the same for every input.
+
+        Raises:
+            SiteError: a site is not reached, or an edit or a part does not fit its site.
+            ChangedWeightsError: the weights were changed after the system was made.
         """
-        made = tuple(edit.key for edit in edits)
-        kept = {site: self.cache.get((self.identity, key, site, made)) for site in sites} if key is not None else {}
-        found = {site: activation for site, activation in kept.items() if activation is not None}
-        if missing := [site for site in sites if site not in found]:
-            moved = inputs.to(self.device)
-            computed = run(self.module, lambda: self.module(moved, **arguments), missing, edits, self.axes)
-            for site, activation in computed.items():
+        return self._activations(as_inputs(inputs), tuple(sites), edits, arguments, {})
+
+    def sweep(
+        self,
+        inputs: Tensor | Inputs,
+        sites: Iterable[str | Place],
+        ablations: Iterable[Edit | Sequence[Edit]],
+        **arguments: Any,
+    ) -> Iterator[dict[str | Place, Tensor]]:
+        """For each of ``ablations``, the activations at ``sites`` with it made.
+
+        They are those of :meth:`activations`, bit for bit. Submodules whose work is over before the first changed site
+        is reached are run once for all, and not again for each ablation; only where they return a row for each input,
+        and hand nothing on but by what they return.
+        """
+        tensors, asked = as_inputs(inputs), tuple(sites)
+        order = calls(self.module, self._called(arguments), tuple(tensor[:_FEW] for tensor in tensors))
+        given: dict[str | Place, Tensor] = {}
+        for ablation in ablations:
+            edits = (ablation,) if isinstance(ablation, Edit) else tuple(ablation)
+            if not edits:
+                yield self._activations(tensors, asked, (), arguments, {})
+                continue
+            changed = {edit.site for edit in edits}
+            over = upstream(self.module, order, changed)
+            if given.keys() != set(over):
+                given = self._activations(tensors, tuple(over), (), arguments, {})
+            first = min(reached(order, site) for site in changed)
+            early = {site for site in asked if all(reached(order, at(one).site) < first for one in self._sources(site))}
+            before = tuple(site for site in asked if site in early)
+            after = tuple(site for site in asked if site not in early)
+            yield {
+                **self._activations(tensors, before, (), arguments, {}),
+                **self._activations(tensors, after, edits, arguments, {str(name): one for name, one in given.items()}),
+            }
+
+    def _activations(
+        self,
+        inputs: Inputs,
+        sites: Sequence[str | Place],
+        edits: Sequence[Edit],
+        arguments: Mapping[str, Any],
+        given: Mapping[str, Tensor],
+    ) -> dict[str | Place, Tensor]:
+        for edit in edits:
+            if (rule := self.derived.get(edit.site)) is not None:
+                raise SiteError(f"{edit}: this site is worked out, and no part of the pass. Change {rule.sources}.")
+        note(edits)
+        key = self._key(inputs, edits, arguments)
+        found: dict[str | Place, Tensor] = {}
+        for site in sites:
+            kept = None if key is None else self.cache.get((*key, at(site).key))
+            if kept is not None:
+                found[site] = kept
+        missing = [site for site in sites if site not in found]
+        if missing:
+            needed = dict.fromkeys(source for site in missing for source in self._sources(site))
+            rows = self._rows(inputs, arguments)
+            call = self._called(arguments)
+            self.cache.passes += 1
+            computed = run(self.module, inputs, list(needed), edits, self.axes, forward=call, given=given, rows=rows)
+            for site in missing:
+                with torch.inference_mode():  # so that nobody can change in place what is kept
+                    found[site] = self._derived(site, computed)
                 if key is not None:
-                    self.cache.put((self.identity, key, site, made), activation)
-            found |= computed
-        return found
+                    found[site] = self.cache.put((*key, at(site).key), found[site])
+        return {site: found[site] for site in sites}
+
+    def _sources(self, site: str | Place) -> tuple[str | Place, ...]:
+        """What a pass must read to give ``site``."""
+        rule = self.derived.get(at(site).site)
+        return (site,) if rule is None else tuple(one for source in rule.sources for one in self._sources(source))
+
+    def _derived(self, site: str | Place, computed: Mapping[str | Place, Tensor]) -> Tensor:
+        if site in computed:
+            return computed[site]
+        place = at(site)
+        rule = self.derived[place.site]
+        return place.select(rule.compute(self, *(self._derived(one, computed) for one in rule.sources)), rule.axes)
+
+    def _called(self, arguments: Mapping[str, Any]) -> Callable[..., object]:
+        return lambda *inputs: self.forward(*(one.to(self.device) for one in inputs), **arguments)
+
+    def _key(self, inputs: Inputs, edits: Sequence[Edit], arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Tells a pass from all others; ``None`` where there is no telling."""
+        if self._version != _version(self.module):
+            raise ChangedWeightsError(
+                f"the weights of {self.name} were changed or moved after the system was made, so what is kept of it is "
+                "of other weights. Change a copy of the module and wrap that: System(module, name)."
+            )
+        try:
+            told = digest(inputs, [edit.key for edit in edits], dict(arguments))
+        except DigestError:
+            return None
+        return *self.kind, told
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Tells this system from every other that may measure otherwise: by weights, their type and place, and code."""
+        weights = next(self.module.parameters(), torch.empty(0))
+        # Two kinds of system may call the same weights in two ways, and derive otherwise what they call the same.
+        adapter = f"{type(self).__module__}.{type(self).__qualname__}"
+        return self.identity, adapter, self._code, str(weights.dtype), weights.device.type
+
+    @cached_property
+    def _code(self) -> str:
+        """Tells the code of this kind of system and of its layers from any other."""
+        kinds: dict[type, None] = dict.fromkeys([type(self), *map(type, self.module.modules())])
+        return code_fingerprint(*kinds)
+
+    def _rows(self, inputs: Inputs, arguments: Mapping[str, Any]) -> int | None:
+        if len(inputs[0]) <= _FEW:
+            return None
+        shapes = [(tuple(one.shape[1:]), one.dtype) for one in inputs]
+        given = {name: (one.shape, one.dtype) if isinstance(one, Tensor) else one for name, one in arguments.items()}
+        key = (self.architecture, self.batch_bytes, repr((shapes, given)))
+        if key not in self._rows_known:
+            self._rows_known[key] = rows_within(self.batch_bytes, self._called(arguments), inputs)
+        return self._rows_known[key]
 
     def _twin(self, module: nn.Module, identity: str) -> Self:
         twin = copy.copy(self)
         twin.module = module.eval().requires_grad_(False)
-        twin.checkpoint, twin.identity = None, identity
+        twin.checkpoint, twin.identity, twin._version = None, identity, _version(module)
         return twin
 
 
@@ -160,8 +318,10 @@ def _architecture(module: nn.Module) -> str:
     return f"{type(module).__qualname__}:{hashlib.sha256(repr((layers, shapes)).encode()).hexdigest()[:16]}"
 
 
-def _digest(module: nn.Module) -> str:
-    digest = hashlib.sha256(_architecture(module).encode())
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode() + raw_bytes(tensor))
-    return digest.hexdigest()
+def _weights(module: nn.Module) -> str:
+    return digest(_architecture(module), dict(module.state_dict()))
+
+
+def _version(module: nn.Module) -> list[tuple[int, int]]:
+    """Where each weight is, and how often it was changed in place; changes through ``.data`` are not counted."""
+    return [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in module.parameters()]

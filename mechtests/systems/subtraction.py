@@ -1,19 +1,20 @@
 """The subtraction system: the sign of ``a - b``, read at the ``=`` of the one-layer transformer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mechtests.activations import Axes, Edit, SiteError
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.checkpoints import CheckpointError, fill, read
 from mechtests.families import Problems
-from mechtests.systems.base import Head, System
+from mechtests.interventions import Axes, Edit, Place, SiteError, at, note
+from mechtests.systems.base import Derived, Head, System
 from mechtests.systems.subtraction_transformer import (
     EQUALS,
     MINUS,
@@ -26,7 +27,15 @@ from mechtests.systems.subtraction_transformer import (
     SubtractionTransformer,
 )
 
+PRE, POST, DIRECT = "blocks.0.mlp.pre", "blocks.0.mlp.post", "direct_logits"
+
 _OFTEN_ASKED = ("blocks.0.attn.pattern", "blocks.0.resid_mid", "blocks.0.mlp.pre", "logits")
+
+
+def _direct_logits(
+    subtraction: "Subtraction", resid_mid: Float[Tensor, "problem query model"]
+) -> Float[Tensor, "problem query vocab"]:
+    return (resid_mid + subtraction.mlp.b_out) @ subtraction.module.W_U + subtraction.module.b_U
 
 
 class Subtraction(System):
@@ -50,8 +59,12 @@ class Subtraction(System):
         "logits": "batch query vocab",
     }
 
+    derived: ClassVar[Mapping[str, Derived]] = {
+        DIRECT: Derived(("blocks.0.resid_mid",), _direct_logits, "batch query vocab"),
+    }
+
     @classmethod
-    def load(cls, path: Path, device: torch.device, cache: RunCache) -> Self:
+    def load(cls, path: Path, device: torch.device, cache: Cache) -> Self:
         """The system with the weights at ``path``.
 
         Raises:
@@ -88,24 +101,25 @@ class Subtraction(System):
     def mlp(self) -> MLP:
         return self._block.mlp
 
+    def head(self, head: Head) -> Place:
+        """Where a head's output is: what it adds to the residual stream, before its ``W_O``."""
+        return at(f"blocks.{head.layer}.attn.z", head=head.index)
+
     def at_equals(self, problems: Problems, site: str, *edits: Edit) -> Float[Tensor, "problem ..."]:
         """The activation at ``site``, at the query ``=``, with ``edits`` made on the way.
+
+        Edits are made at the query ``=`` too: their values may leave out the axis of queries.
 
         Raises:
             SiteError: the site has no activation for each query, as keys have none.
         """
-        tokens = torch.stack(
-            [problems.a, torch.full_like(problems.a, MINUS), problems.b, torch.full_like(problems.b, EQUALS)], 1
-        )
         axes = self.axes.get(site, "").split()
         if "query" not in axes:
             read = ", ".join(name for name, axes in self.axes.items() if "query" in axes.split())
             raise SiteError(f"there is no site {site!r} with a query, to be read at '='. There are: {read}.")
-        at = torch.tensor([POSITIONS["="]], device=self.device)
-        # One pass of the model as it is serves most claims, so what they ask of it is taken together.
-        sites = {site} if edits else {site, *_OFTEN_ASKED}
-        found = self.activations(tokens, sorted(sites), *edits, key=f"{problems.key} at =", positions=at)[site]
-        return found.squeeze(axes.index("query"))
+        if site == "logits" and edits and all(edit.site in (PRE, POST) for edit in edits):
+            return self._logits_with_neurons(problems, edits)
+        return self._at_equals(problems, site, *map(self._with_query, edits)).squeeze(axes.index("query"))
 
     def logits(self, problems: Problems, *edits: Edit) -> Float[Tensor, "problem vocab"]:
         """Logits of the token after ``=``, with ``edits`` made on the way."""
@@ -134,8 +148,7 @@ class Subtraction(System):
 
     def direct_logits(self, problems: Problems) -> Float[Tensor, "problem vocab"]:
         """The part of the logits that does not pass through the neurons: embeddings, attention and biases."""
-        key = (self.identity, problems.key, "direct_logits")
-        return self.cache.get_or(key, lambda: self._direct_logits(problems))
+        return self._at_equals(problems, DIRECT).squeeze(1)
 
     @property
     def neuron_readout(self) -> Float[Tensor, "neuron vocab"]:
@@ -147,9 +160,37 @@ class Subtraction(System):
         through = self.attn.W_V[head.index] @ self.attn.W_O[head.index] @ self.mlp.W_in
         return self.module.W_E[:PLUS] @ through
 
-    def _direct_logits(self, problems: Problems) -> Float[Tensor, "problem vocab"]:
-        resid = self.at_equals(problems, "blocks.0.resid_mid") + self.mlp.b_out
-        return resid @ self.module.W_U + self.module.b_U
+    def without_each_neuron(self, problems: Problems, tokens: Sequence[int]) -> Float[Tensor, "neuron problem token"]:
+        """The logits of ``tokens`` at ``=`` with each neuron zeroed by itself, exactly: one product does them all."""
+        whole = self.logits(problems)[:, tokens]
+        removed = torch.einsum("pn,nt->npt", self.neurons(problems), self.neuron_readout[:, tokens])
+        return whole - removed
+
+    def _logits_with_neurons(self, problems: Problems, edits: Sequence[Edit]) -> Float[Tensor, "problem vocab"]:
+        """The rest of the model is linear in the neurons, so one product takes the place of a forward pass."""
+        note(edits)
+        activation = self.preactivations(problems).unsqueeze(1)
+        for site in (PRE, POST):
+            activation = activation.relu() if site == POST else activation
+            for edit in edits:
+                if edit.site == site:
+                    activation = self._with_query(edit).apply(activation, self.axes[site])
+        return self.logits_from_neurons(problems, activation.squeeze(1))
+
+    def _at_equals(self, problems: Problems, site: str, *edits: Edit) -> Tensor:
+        # One pass of the model as it is serves most claims, so what they ask of it is taken together.
+        sites = [site] if edits else dict.fromkeys([*_OFTEN_ASKED, site])
+        position = torch.tensor([POSITIONS["="]], device=self.device)
+        return self.activations(tokens_of(problems), sites, *edits, positions=position)[site]
+
+    def _with_query(self, edit: Edit) -> Edit:
+        axes = self.axes.get(edit.site, "").split()
+
+        def fit(value: Any) -> Any:
+            short = isinstance(value, Tensor) and "query" in axes and value.ndim == len(axes) - 1
+            return value.unsqueeze(axes.index("query")) if short else value
+
+        return replace(edit, factor=fit(edit.factor), value=fit(edit.value))
 
     @property
     def _block(self) -> Block:
@@ -169,6 +210,12 @@ def sign_correct(logits: Float[Tensor, "problem vocab"], problems: Problems) -> 
 def sign_loss(logits: Float[Tensor, "problem vocab"], problems: Problems) -> Float[Tensor, " problem"]:
     """Cross-entropy of the right sign, in nats."""
     return cross_entropy(logits, _signs(problems).to(logits.device), reduction="none")
+
+
+def tokens_of(problems: Problems) -> Int[Tensor, "problem position"]:
+    """The tokens ``a - b =`` of each problem."""
+    minus, equals = (torch.full_like(problems.a, token) for token in (MINUS, EQUALS))
+    return torch.stack([problems.a, minus, problems.b, equals], 1)
 
 
 def _signs(problems: Problems) -> Int[Tensor, " problem"]:

@@ -1,6 +1,6 @@
 """The one-layer transformer that reads ``a - b =`` and predicts the sign, then ``|a - b|``.
 
-Every activation that a claim may want passes through a :class:`Site`, an identity module whose dotted path is the
+Every activation that a claim may want passes through a :class:`~mechtests.systems.site.Site`, whose dotted path is the
 name of the site: ``blocks.0.attn.pattern``, ``blocks.0.mlp.pre``, ``logits``.
 """
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from mechtests.systems.site import Site, per_head
 
 PLUS, MINUS, EQUALS = 100, 101, 102
 """Token ids of ``+``, ``-`` and ``=``; the numbers 0 to 99 stand for themselves."""
@@ -27,10 +29,6 @@ class SubtractionConfig:
     n_heads: int = 4
     d_head: int = 32
     d_mlp: int = 512
-
-
-class Site(nn.Identity):
-    """A named place in the forward pass: what flows through it can be read or replaced by a hook."""
 
 
 class Attention(nn.Module):
@@ -57,9 +55,9 @@ class Attention(nn.Module):
     def forward(
         self, resid: Float[Tensor, "batch key model"], positions: Int[Tensor, " query"]
     ) -> Float[Tensor, "batch query model"]:
-        q = self.q(_per_head(resid[:, positions], self.W_Q, self.b_Q))
-        k = self.k(_per_head(resid, self.W_K, self.b_K))
-        v = self.v(_per_head(resid, self.W_V, self.b_V))
+        q = self.q(per_head(resid[:, positions], self.W_Q, self.b_Q))
+        k = self.k(per_head(resid, self.W_K, self.b_K))
+        v = self.v(per_head(resid, self.W_V, self.b_V))
         # Products this small cost less as sums than as a batch of thousands of tiny matrix products.
         scores = (q.unsqueeze(3) * k.unsqueeze(2)).sum(-1) / q.shape[-1] ** 0.5
         scores = scores.masked_fill(~self.mask[positions, : resid.shape[1]], float("-inf"))
@@ -128,13 +126,3 @@ class SubtractionTransformer(nn.Module):
         for block in self.blocks:
             resid = block(resid, positions)
         return self.logits(resid @ self.W_U + self.b_U)
-
-
-def _per_head(
-    resid: Float[Tensor, "batch pos model"],
-    weight: Float[Tensor, "head model d_head"],
-    bias: Float[Tensor, "head d_head"],
-) -> Float[Tensor, "batch head pos d_head"]:
-    # One product with the heads' matrices side by side is several times faster than one product a head.
-    side_by_side = weight.transpose(0, 1).flatten(1)
-    return (resid @ side_by_side + bias.flatten()).unflatten(-1, bias.shape).transpose(1, 2)

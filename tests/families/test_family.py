@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from hypothesis import find as hypothesis_find
@@ -5,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechtests import Family, Integer, Parameters, Real
+from mechtests.families import SubtractionProblems
 
 steady = settings(deadline=None, derandomize=True, max_examples=60)
 FAMILY = Parameters(x=Real(0.1, 2.5), n=Integer(-3, 6))
@@ -142,3 +145,47 @@ def test_a_range_with_its_ends_the_wrong_way_round_is_refused(low, by):
 def test_a_range_with_an_end_that_is_no_number_is_refused(ends):
     with pytest.raises(ValueError, match="expected low ≤ high"):
         Real(*ends)
+
+
+@steady
+@given(FAMILY.points(), FAMILY.points())
+def test_a_batch_holds_the_inputs_of_its_points_in_order(first, second):
+    batch = FAMILY.at([first, second])
+    assert batch["x"].tolist() == [first["x"], second["x"]]
+    assert batch["n"].tolist() == [first["n"], second["n"]]
+
+
+@steady
+@given(FAMILY.points())
+def test_a_point_lies_in_the_family(point):
+    ranges = FAMILY.parameters
+    assert list(point) == list(ranges)
+    assert all(point[name] in one for name, one in ranges.items())
+    assert all(type(point[name]) is kind for name, kind in (("x", float), ("n", int)))
+
+
+@pytest.mark.parametrize("value", [-4, 7, 1.5, 2.0, "1", None])
+def test_what_is_no_whole_number_of_a_range_does_not_lie_in_it(value):
+    assert value not in Integer(-3, 6)
+
+
+@pytest.mark.parametrize("value", [0, 2.6, float("nan"), "1", None])
+def test_what_is_no_number_of_a_range_does_not_lie_in_it(value):
+    assert value not in Real(0.1, 2.5)
+
+
+@steady
+@given(st.integers(-1000, 1000), st.integers(0, 1000), st.integers(2, 50))
+def test_a_grid_is_spread_evenly_with_both_ends(low, span, n):
+    whole, real = Integer(low, low + span).grid(low, low + span, n), Real(low, low + span).grid(low, low + span, n)
+    assert (whole[0], whole[-1], real[0], real[-1]) == (low, low + span, low, low + span)
+    assert all(type(value) is int for value in whole)
+    steps = [after - before for before, after in itertools.pairwise(whole)]
+    assert not steps or max(steps) - min(steps) <= 1
+    assert len(real) == n
+    assert len(whole) == min(n, span + 1)
+
+
+def test_an_input_is_described_by_its_parameters_unless_the_family_knows_better():
+    assert FAMILY.describe({"x": 0.123456789, "n": -2}).text == "x = 0.123457, n = -2"
+    assert SubtractionProblems().describe({"a": 57, "b": 58}).text == "57 - 58"

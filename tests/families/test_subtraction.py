@@ -49,23 +49,9 @@ def test_indexing_keeps_the_problems_chosen_in_the_order_asked_for():
     assert not negative.is_plus.any()
 
 
-def test_batches_of_other_problems_have_other_keys():
-    some = [CENSUS[torch.tensor(index)] for index in ([0, 1], [1, 0], [0], [0, 1, 1], [12])]
-    some += [some[0][torch.tensor([0])], CENSUS[CENSUS.is_plus], CENSUS[~CENSUS.is_plus], CENSUS]
-    some += [SubtractionProblems(9).census(), *(FAMILY.sample(3, generator(seed)) for seed in range(20))]
-    assert len({problems.key for problems in some}) == len(some)
-
-
-@steady
-@given(FAMILY.strategy(), FAMILY.strategy())
-def test_batches_with_one_key_hold_the_same_problems(first, second):
-    assert (first.key == second.key) == (pairs(first) == pairs(second))
-
-
 def test_the_generator_decides_a_sample():
     first, again, other = (FAMILY.sample(50, generator(seed)) for seed in (1, 1, 2))
     assert pairs(first) == pairs(again)
-    assert first.key == again.key
     assert pairs(first) != pairs(other)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from mechtests import CheckpointError, Head, checkpoints, scale, zero
 from mechtests import replace as replaced
 from mechtests.activations import SiteError, run
-from mechtests.cache import RunCache
+from mechtests.cache import Cache
 from mechtests.checkpoints import Provenance
 from mechtests.families import Problems, SubtractionProblems
 from mechtests.systems import Subtraction
@@ -91,7 +91,7 @@ class TestTransformer:
         tokens = torch.randint(103, (3, length), generator=torch.Generator().manual_seed(seed))
         for row, sequence in enumerate(tokens):
             expected = explicit(module, sequence)
-            found = run(module, lambda: module(tokens), list(expected))
+            found = run(module, tokens, list(expected))
             for site, values in expected.items():
                 torch.testing.assert_close(found[site][row], values, rtol=1e-9, atol=1e-9)
 
@@ -113,7 +113,7 @@ class TestTransformer:
     def test_patterns_sum_to_one_and_no_head_attends_to_what_comes_later(self):
         module = random_weights()
         tokens = torch.randint(103, (4, 5), generator=torch.Generator().manual_seed(0))
-        pattern = run(module, lambda: module(tokens), ["blocks.0.attn.pattern"])["blocks.0.attn.pattern"]
+        pattern = run(module, tokens, ["blocks.0.attn.pattern"])["blocks.0.attn.pattern"]
         torch.testing.assert_close(pattern.sum(-1), torch.ones(4, 3, 5, dtype=torch.float64))
         assert not pattern.triu(1).any()
         assert (pattern[:, :, range(5), range(5)] > 0).all()
@@ -160,14 +160,14 @@ class TestAtEquals:
 
     @pytest.mark.parametrize("site", [site for site, axes in Subtraction.axes.items() if "query" in axes.split()])
     def test_every_site_with_a_query_can_be_read(self, system, site):
-        whole = run(system.module, lambda: system.module(tokens_of(SOME)), [site])[site]
+        whole = run(system.module, tokens_of(SOME), [site])[site]
         place = Subtraction.axes[site].split().index("query")
         torch.testing.assert_close(system.at_equals(SOME, site), whole.select(place, 3))
 
     def test_the_axes_name_every_site_and_nothing_else(self, system):
         sites = {name for name, module in system.module.named_modules() if type(module).__name__ == "Site"}
         assert set(system.axes) == sites
-        shapes = run(system.module, lambda: system.module(tokens_of(SOME)), sorted(sites))
+        shapes = run(system.module, tokens_of(SOME), sorted(sites))
         assert all(shapes[site].ndim == len(axes.split()) for site, axes in system.axes.items())
 
     def test_short_names_read_their_sites(self, system):
@@ -199,19 +199,45 @@ class TestAtEquals:
 
 
 class TestNeuronShortcuts:
+    def of_a_pass(self, system, *edits):
+        """Logits at '=' of a forward pass with ``edits`` made, without any shortcut."""
+        return system.activations(tokens_of(SOME), ["logits"], *edits)["logits"][:, POSITIONS["="]]
+
     @steady
     @given(st.integers(0, 2**32 - 1))
     def test_logits_from_neurons_are_those_of_a_pass_with_the_neurons_replaced(self, system, seed):
         neurons = torch.randn(len(SOME), 40, generator=torch.Generator().manual_seed(seed))
-        expected = system.logits(SOME, replaced("blocks.0.mlp.post", neurons.unsqueeze(1), "random"))
+        expected = self.of_a_pass(system, replaced("blocks.0.mlp.post", neurons.unsqueeze(1), "random"))
+        for value in (neurons, neurons.unsqueeze(1)):
+            found = system.logits(SOME, replaced("blocks.0.mlp.post", value, "random"))
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(system.logits_from_neurons(SOME, neurons), expected, rtol=1e-4, atol=1e-4)
 
     @pytest.mark.parametrize("factor", [0.0, 0.3])
     def test_logits_from_scaled_neurons_are_those_of_a_pass_with_them_scaled(self, system, factor):
         mask = torch.arange(40) % 3 == 0
-        expected = system.logits(SOME, scale("blocks.0.mlp.post", factor, neuron=mask))
+        edit = scale("blocks.0.mlp.post", factor, neuron=mask)
+        expected = self.of_a_pass(system, edit)
+        torch.testing.assert_close(system.logits(SOME, edit), expected, rtol=1e-4, atol=1e-4)
         neurons = system.neurons(SOME) * torch.where(mask, factor, 1.0)
         torch.testing.assert_close(system.logits_from_neurons(SOME, neurons), expected, rtol=1e-4, atol=1e-4)
+
+    def test_edits_of_inputs_and_outputs_of_neurons_are_those_of_a_pass(self, system):
+        edits = [
+            scale("blocks.0.mlp.post", -2.0, neuron=[0, 5]),
+            replaced("blocks.0.mlp.pre", torch.linspace(-1, 1, 40), "a line", neuron=torch.arange(40) < 20),
+            zero("blocks.0.mlp.post", neuron=7),
+        ]
+        expected = self.of_a_pass(system, *edits)
+        torch.testing.assert_close(system.logits(SOME, *edits), expected, rtol=1e-4, atol=1e-4)
+
+    def test_each_neuron_by_itself_is_that_of_a_pass_without_it(self, system):
+        tokens = [PLUS, MINUS, 7]
+        found = system.without_each_neuron(SOME, tokens)
+        assert found.shape == (40, len(SOME), 3)
+        for neuron in range(40):
+            expected = self.of_a_pass(system, zero("blocks.0.mlp.post", neuron=neuron))[:, tokens]
+            torch.testing.assert_close(found[neuron], expected, rtol=1e-4, atol=1e-4)
 
     def test_the_direct_part_and_the_neurons_part_make_the_logits(self, system):
         parts = system.direct_logits(SOME) + system.neurons(SOME) @ system.neuron_readout
@@ -233,7 +259,7 @@ class TestNeuronShortcuts:
     def test_operand_to_neurons_explains_a_pass_in_which_the_head_attends_to_a_alone(self, system):
         attends = torch.tensor([1.0, 0, 0, 0])
         edit = replaced("blocks.0.attn.pattern", attends, "all to a", head=2)
-        problems = Problems(torch.tensor([10, 60]), torch.tensor([5, 5]), "two")
+        problems = Problems(torch.tensor([10, 60]), torch.tensor([5, 5]))
         others = zero("blocks.0.attn.z", head=[0, 1, 3])
         pre = system.at_equals(problems, "blocks.0.mlp.pre", edit, others)
         added = system.operand_to_neurons(Head(0, 2))
@@ -245,14 +271,14 @@ class TestSigns:
     logits[0, [PLUS, MINUS]] = torch.tensor([2.0, 1.0])
     logits[1, [PLUS, MINUS]] = torch.tensor([0.0, 1.5])
     logits[2, [PLUS, MINUS, 7]] = torch.tensor([2.0, 1.0, 9.0])
-    problems = Problems(torch.tensor([5, 5, 5]), torch.tensor([5, 4, 3]), "three")
+    problems = Problems(torch.tensor([5, 5, 5]), torch.tensor([5, 4, 3]))
 
     def test_difference_is_plus_less_minus(self):
         assert sign_difference(self.logits).tolist() == [1.0, -1.5, 1.0]
 
     def test_a_sign_is_right_when_it_is_the_likeliest_of_all_tokens(self):
         assert sign_correct(self.logits, self.problems).tolist() == [True, False, False]
-        swapped = Problems(self.problems.b, self.problems.a, "swapped")
+        swapped = Problems(self.problems.b, self.problems.a)
         assert sign_correct(self.logits, swapped).tolist() == [True, True, False]
 
     def test_loss_is_the_cross_entropy_of_the_right_sign_over_all_tokens(self):
@@ -273,7 +299,7 @@ class TestLoading:
         return save
 
     def load(self, path):
-        return Subtraction.load(path, CPU, RunCache())
+        return Subtraction.load(path, CPU, Cache())
 
     def test_gives_the_model_that_was_saved(self, saved):
         module = random_weights(dtype=torch.float32)

@@ -1,0 +1,1 @@
+"""What the parts of mechtests cost, as ratios measured in one run."""

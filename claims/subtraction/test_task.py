@@ -1,0 +1,32 @@
+"""The task: does the model know the sign?"""
+
+import torch
+
+from claims.subtraction.source import POST
+from mechtests import Rate, claim, untrained
+from mechtests.families import SubtractionProblems
+from mechtests.systems.subtraction import sign_correct
+from mechtests.systems.subtraction_transformer import MINUS, PLUS
+
+
+def margin(logits, problems):
+    """The logit of the right sign minus the greatest of all others: above zero where the model is right."""
+    right = torch.where(problems.is_plus, PLUS, MINUS).to(logits.device).unsqueeze(1)
+    others = logits.scatter(1, right, -torch.inf)
+    return logits.gather(1, right)[:, 0] - others.amax(1)
+
+
+@claim(
+    "subtraction/task/right-sign",
+    "The likeliest token after '=' is the right sign on at least 98.5 % of all problems.",
+    source=POST.section("Working Backwards: Neuron Activations"),
+    # The post's own figure. It can be decided: at a true rate of 0.995 some 2,400 of the 4,096 units are enough.
+    expect=Rate(at_least=0.985),
+    kind="behavioural",
+    controls=[untrained],
+    published=0.985,
+)
+def test_right_sign(subtraction, evidence):
+    for problems in evidence.batches(SubtractionProblems()):
+        logits = subtraction.logits(problems)
+        evidence.observe(sign_correct(logits, problems), margin=margin(logits, problems))

@@ -1,0 +1,21 @@
+"""What was computed once and need not be computed again: tensors by key, in memory and on disk."""
+
+from mechtests.cache.disk import CacheError, Disk
+from mechtests.cache.fingerprint import code_fingerprint
+from mechtests.cache.key import Key
+from mechtests.cache.remembered import remembered
+from mechtests.cache.surroundings import Moment, surroundings
+from mechtests.cache.tiers import Cache
+from mechtests.cache.warning import CacheWarning
+
+__all__ = [
+    "Cache",
+    "CacheError",
+    "CacheWarning",
+    "Disk",
+    "Key",
+    "Moment",
+    "code_fingerprint",
+    "remembered",
+    "surroundings",
+]

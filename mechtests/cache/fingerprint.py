@@ -1,0 +1,93 @@
+"""Fingerprints of code: what the cache keeps is right as long as the code that computed it is the same."""
+
+import inspect
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+PACKAGE = Path(__file__).parents[1]
+_PROCESS = uuid.uuid4().hex
+_BY_VERSION = sys.stdlib_module_names | {"torch", "numpy"}
+"""Packages whose code is told by a version, or by Python's own."""
+
+
+@cache
+def code_fingerprint(*things: type | Callable[..., Any]) -> str:
+    """A sha256 of the code behind ``things``: equal when the same files define them, in whatever order they are given.
+
+    It covers the files that define a function, or a class and all that it derives from; every file of mechtests; and
+    the versions of torch and NumPy. Files that those import are not covered. A file is read when its fingerprint is
+    first asked for, so ask early. What has no file, as in a notebook, has a fingerprint of this process alone: nobody
+    can tell whether another one runs the same code.
+    """
+    parts = {_source(defined) for thing in things for defined in _defined(thing)}
+    return hashed(_mechtests(), *sorted(parts))
+
+
+@cache
+def folder_fingerprint(function: Callable[..., Any]) -> str:
+    """A sha256 of the code of a function and of every module beside it, in the same folder; and all that is above."""
+    file = _file(inspect.unwrap(function))
+    beside = sorted(Path(file).parent.glob("*.py")) if file else []
+    return hashed(code_fingerprint(function), *(f"{path.name}\0{hashed(path.read_bytes())}" for path in beside))
+
+
+@cache
+def _mechtests() -> str:
+    files = sorted(PACKAGE.rglob("*.py"))
+    parts = [f"{path.relative_to(PACKAGE).as_posix()}\0{hashed(path.read_bytes())}" for path in files]
+    return hashed(torch.__version__, np.__version__, *parts)
+
+
+def _defined(thing: type | Callable[..., Any]) -> Iterator[Any]:
+    """The classes and functions whose code ``thing`` runs, as far as it can be told without running it."""
+    while isinstance(thing, partial):
+        thing = thing.func
+    thing = inspect.unwrap(thing)
+    if inspect.ismethod(thing):
+        yield from _defined(type(thing.__self__))
+        thing = thing.__func__
+    if not isinstance(thing, type) and not inspect.isroutine(thing):
+        thing = type(thing)
+    for one in thing.__mro__ if isinstance(thing, type) else (thing,):
+        if str(one.__module__).partition(".")[0] not in _BY_VERSION:
+            yield one
+
+
+def _source(defined: Any) -> str:
+    file = _file(defined)
+    if file is not None:
+        with suppress(OSError):  # an interactive session may name a file that it does not write
+            return hashed(Path(file).read_bytes())
+    return f"{_PROCESS} {defined.__module__}.{defined.__qualname__} {id(defined)}"
+
+
+def _file(defined: Any) -> str | None:
+    """The file that defines a class or a function."""
+    functions = vars(defined).values() if isinstance(defined, type) else [defined]
+    for function in map(inspect.unwrap, filter(inspect.isfunction, functions)):
+        if function.__module__ == defined.__module__:
+            return function.__globals__.get("__file__")
+    # A class without functions only says its module's name, which another module may have taken since.
+    module = found = sys.modules.get(defined.__module__)
+    for name in defined.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return getattr(module, "__file__", None) if found is defined else None
+
+
+def hashed(*parts: str | bytes) -> str:
+    """A sha256 over the parts, which no other list of parts has."""
+    digest = sha256()
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        digest.update(len(content).to_bytes(8, "big"))  # so that no other parts read the same one after another
+        digest.update(content)
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""Judgements kept from run to run: what would come out the same is not measured again.
+
+A judgement is kept with all that it depends on: the claim's region and controls, its parameters, the weights, the
+run's settings, the code of the project, the packages' versions and the files read before it. It is not kept where the
+body loaded code or read files while it ran, or rests on other judgements.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from cattrs.preconf.json import make_converter
+
+from mechtests.cache import Key, Moment, surroundings
+from mechtests.curve import Curve
+from mechtests.evidence import Estimate
+from mechtests.search import Search
+from mechtests.systems.base import System
+from mechtests.verdict import ControlResult, Verdict
+
+_CONVERTER = make_converter()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What judging a claim on a model came to; the attributes are those of a judgement.
+
+    Attributes:
+        searchable: whether a counterexample can be searched for.
+    """
+
+    verdict: Verdict
+    estimate: Estimate | None
+    controls: tuple[ControlResult, ...]
+    curves: tuple[Curve, ...]
+    interventions: tuple[str, ...]
+    reason: str | None
+    seconds: float
+    trail: tuple[Estimate, ...]
+    searchable: bool
+    search: Search | None
+
+
+OUTCOME = tuple(field.name for field in fields(Outcome) if field.name != "searchable")
+"""What a judgement and its outcome have in common."""
+
+
+class Kept:
+    """Outcomes of earlier runs, in the cache of the system that they are about.
+
+    Attributes:
+        recalled: how many were found.
+    """
+
+    def __init__(self, cache_folder: Path) -> None:
+        """Outcomes of a run whose cache is in ``cache_folder``, which says nothing of what a claim measures."""
+        self.recalled = 0
+        self._folder = cache_folder
+
+    def get(self, system: System, key: Key) -> Outcome | None:
+        """The outcome kept under ``key``."""
+        found = system.cache.get(self._key(system, key))
+        if found is None:
+            return None
+        self.recalled += 1
+        return _CONVERTER.structure(json.loads(bytes(found.numpy())), Outcome)
+
+    def put(self, system: System, key: Key, outcome: Outcome) -> None:
+        """Keep ``outcome`` under ``key``."""
+        written = json.dumps(_CONVERTER.unstructure(outcome)).encode()
+        system.cache.put(self._key(system, key), torch.frombuffer(bytearray(written), dtype=torch.uint8))
+
+    def may_keep(self, began: Moment) -> bool:
+        """Whether all that a body which ``began`` then depended on was known by then."""
+        return began.nothing_since(self._folder)
+
+    def _key(self, system: System, key: Key) -> Key:
+        return ("judgement", self._surroundings, system.kind, key)
+
+    @cached_property
+    def _surroundings(self) -> str:
+        return surroundings(self._folder)

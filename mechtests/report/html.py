@@ -1,0 +1,161 @@
+"""The claim-status report: one HTML file that needs nothing else, made from results files.
+
+The page's text and tables are written here. The claims' records go along as JSON, and ``templates/report.js`` draws a
+claim's card from them when it is opened. Whatever comes from a results file is text: the template escapes it, the
+script sets it as text only, and by the page's own policy no script runs but that one and plotly.
+"""
+
+import base64
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from mechtests.report.criteria import CRITERIA, Status, finding_key
+from mechtests.report.grid import Grid
+from mechtests.report.results import Record, write_text
+from mechtests.report.terminal import SYMBOLS, number
+
+DIGITS = 5
+"""Significant digits of the numbers that cards are drawn from; the results file has them all."""
+
+STATUS_SYMBOLS = {Status.MET: "✓", Status.PART: "◐", Status.FAILED: "✗", Status.OPEN: "?", Status.NONE: "·"}
+
+_OF_A_CLAIM = (
+    "id", "system", "mechanism", "story", "statement", "source", "evidence_kind", "criterion", "params", "expect",
+    "published",
+)  # fmt: skip
+_OF_A_VERDICT = (
+    "verdict", "estimate", "interval", "units", "e_value", "p_value", "survives_fdr", "controls", "counterexample",
+    "no_counterexample", "interventions", "figures", "trail", "findings", "seconds", "reason", "rerun",
+)  # fmt: skip
+
+
+def report_html(documents: Sequence[Record]) -> str:
+    """The report of one or several results files.
+
+    Args:
+        documents: results files as data, of the form that ``results.schema.json`` describes. Where two judged the same
+            claim on the same weights, the later run's verdict is shown.
+
+    Raises:
+        ValueError: there is no document.
+    """
+    grid = Grid(documents)
+    script, style = (_asset(name) for name in ("report.js", "style.css"))
+    plotly, plotly_hash = _plotly()
+    data, place = _data(grid)
+    environment = Environment(
+        loader=PackageLoader("mechtests.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        grid=grid,
+        place=lambda row: place[finding_key(row.record)],
+        symbols=SYMBOLS,
+        statuses=STATUS_SYMBOLS,
+        criteria=CRITERIA,
+        number=_readable,
+        counted=lambda records: Counter(record["verdict"] for record in records),
+        # The page may run its two scripts and ask nothing of anyone. plotly needs styles that it makes itself.
+        policy=f"default-src 'none'; script-src {_hash(script)} {plotly_hash}; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'",
+        style=Markup(style),
+        script=Markup(script),
+        plotly=plotly,
+        data=htmlsafe_json_dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False),
+    )
+
+
+def write_html(path: Path, documents: Sequence[Record]) -> None:
+    """Write the report of ``documents``, whole or not at all."""
+    write_text(path, report_html(documents))
+
+
+def _data(grid: Grid) -> tuple[Record, dict[object, int]]:
+    """What the page's script draws from, and where in it each claim with its parameters is."""
+    place: dict[object, int] = {}
+    claims: list[Record] = []
+    for cell in grid.cells:
+        if place.setdefault(finding_key(cell.record), len(claims)) == len(claims):
+            claims.append({name: cell.record.get(name) for name in _OF_A_CLAIM})
+    columns = {column.name: index for index, column in enumerate(grid.columns)}
+    checkpoints = [{**(column.record or {}), "name": column.name, "single": column.single} for column in grid.columns]
+    known = {str(column.record): index for index, column in enumerate(grid.columns)}
+    cells = []
+    for cell in grid.cells:
+        about = grid.about(cell)
+        told = {name: cell.record.get(name) for name in _OF_A_VERDICT}
+        told |= {"key": cell.key, "claim": place[finding_key(cell.record)], "on": columns[cell.column.name]}
+        told |= {"about": None if about is None else place[about]}
+        told["findings"] = [
+            {
+                **finding,
+                "judged": [
+                    {**one, "checkpoint": _index(one["checkpoint"], known, checkpoints)} for one in finding["judged"]
+                ],
+            }
+            for finding in cell.record["findings"]
+        ]
+        cells.append({name: _short(value) for name, value in told.items() if value not in (None, [], ())})
+    alphas = {run["alpha"] for run in grid.runs}
+    return {
+        "symbols": SYMBOLS,
+        "alpha": alphas.pop() if len(alphas) == 1 else None,
+        "fdr": grid.suite["fdr"],
+        "checkpoints": checkpoints,
+        "claims": claims,
+        "cells": cells,
+    }, place
+
+
+def _readable(value: float) -> str:
+    """A number as the terminal shows it, with a minus sign and a power of ten in print's own signs."""
+    front, _, power = number(value).replace("-", "−").partition("e")
+    raised = str(int(power.replace("−", "-"))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if power else ""
+    return f"{front} × 10{raised}" if power else front
+
+
+def _index(checkpoint: Record | None, known: dict[str, int], checkpoints: list[Record]) -> int:
+    """Where a checkpoint is among ``checkpoints``; one that no claim was judged on by itself is added."""
+    if known.setdefault(str(checkpoint), len(checkpoints)) == len(checkpoints):
+        checkpoints.append(dict(checkpoint or {"name": "a model"}))
+    return known[str(checkpoint)]
+
+
+def _short(value: Any) -> Any:
+    """``value`` with its numbers to as many digits as a drawing shows."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: _short(part) for name, part in value.items()}
+    return [_short(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _plotly() -> tuple[str, str]:
+    """plotly.js, compressed and as text, and its hash. The page unpacks and runs it when the first figure is drawn."""
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - only for a report, and slow to load
+
+    code: str = get_plotlyjs()
+    return base64.b64encode(zlib.compress(code.encode())).decode(), _hash(code)
+
+
+def _asset(name: str) -> str:
+    return (files("mechtests.report") / "templates" / name).read_text(encoding="utf-8").strip()
+
+
+def _hash(code: str) -> str:
+    """A script's hash, as a content security policy has it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
