@@ -1,6 +1,7 @@
 """Systems: adapters that know one kind of model's insides, so that claims need not."""
 
 from mechtests.systems.base import Head, System
+from mechtests.systems.odeformer import Odeformer
 from mechtests.systems.subtraction import Subtraction
 
-__all__ = ["Head", "Subtraction", "System"]
+__all__ = ["Head", "Odeformer", "Subtraction", "System"]

@@ -1,12 +1,15 @@
 """The installed ``odeformer`` package: its modules, unchanged, at any size. The only place that imports it."""
 
 import argparse
+import math
 import warnings
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class OdeformerMissingError(ImportError):
@@ -15,7 +18,10 @@ class OdeformerMissingError(ImportError):
 
 @dataclass(frozen=True)
 class OdeformerConfig:
-    """Sizes of an ODEFormer, under the package's own names; the defaults are those of the small one trained here."""
+    """Sizes of an ODEFormer, under the package's own names; the defaults are those of the small one trained here.
+
+    One is not the package's: ``smooth_start``, whether number words start close to their neighbours before training.
+    """
 
     emb_emb_dim: int = 64
     enc_emb_dim: int = 128
@@ -32,6 +38,18 @@ class OdeformerConfig:
     float_precision: int = 2
     max_exponent: int = 100
     max_int: int = 10
+    smooth_start: bool = True
+
+
+PUBLISHED = OdeformerConfig(
+    emb_emb_dim=256,
+    enc_emb_dim=256,
+    dec_emb_dim=512,
+    max_dimension=6,
+    float_precision=3,
+    smooth_start=False,
+)
+"""The sizes of the published model."""
 
 
 def build(config: OdeformerConfig) -> nn.Module:
@@ -40,15 +58,52 @@ def build(config: OdeformerConfig) -> nn.Module:
     Raises:
         OdeformerMissingError: the package is not installed.
     """
-    environment, model = _package()
+    _, model = _package()
+    env = environment(config)
+    wrapper = model.ModelWrapper(env=env, **model.build_modules(env, env.params))
+    if config.smooth_start:
+        _start_smooth(wrapper, config)
+    return wrapper
+
+
+@cache
+def environment(config: OdeformerConfig) -> Any:
+    """The package's ``FunctionEnvironment`` for these sizes: its vocabularies, and its reader of equations.
+
+    Raises:
+        OdeformerMissingError: the package is not installed.
+    """
+    package, _ = _package()
     parser = argparse.ArgumentParser()
-    environment.FunctionEnvironment.register_args(parser)
+    package.FunctionEnvironment.register_args(parser)
     params = parser.parse_args([])
-    settings = asdict(config) | _FIXED
-    for name, value in settings.items():
+    sizes = asdict(config)
+    del sizes["smooth_start"]
+    for name, value in (sizes | _FIXED).items():
         setattr(params, name, value)
-    env = environment.FunctionEnvironment(params)
-    return model.ModelWrapper(env=env, **model.build_modules(env, params))
+    return package.FunctionEnvironment(params)
+
+
+def _start_smooth(model: Any, config: OdeformerConfig) -> None:
+    """Number words start close to their neighbours: embeddings are waves of the value, at many wavelengths."""
+
+    def waves(values: Tensor, width: int) -> Tensor:
+        lengths = torch.logspace(math.log10(4), math.log10(0.02), width // 2)
+        angles = 2 * math.pi * values[:, None] / lengths
+        return torch.cat([angles.sin(), angles.cos()], 1) * width**-0.5
+
+    for table, word2id in (
+        (model.embedder.embeddings.weight, model.env.float_word2id),
+        (model.decoder.embeddings.weight, model.env.equation_word2id),
+    ):
+        width = table.shape[1]
+        digits = 10 ** (config.float_precision + 1)
+        mantissas = [word2id[f"N{i:0{config.float_precision + 1}d}"] for i in range(digits)]
+        exponents = [word2id[f"E{i}"] for i in range(-config.max_exponent, config.max_exponent + 1)]
+        mixing = torch.linalg.qr(torch.randn(2, width, width)).Q
+        with torch.no_grad():
+            table[mantissas] = waves(torch.arange(digits) / digits, width) @ mixing[0]
+            table[exponents] = waves(torch.arange(len(exponents)) / 20, width) @ mixing[1]
 
 
 _FIXED: dict[str, Any] = {
@@ -77,10 +132,10 @@ def _package() -> tuple[Any, Any]:
         with warnings.catch_warnings():  # on import the package silences the warnings of the whole process
             warnings.simplefilter("ignore")
             from odeformer import model  # noqa: PLC0415 - importing mechtests works without the package
-            from odeformer.envs import environment  # noqa: PLC0415
+            from odeformer.envs import environment as package  # noqa: PLC0415
     except ImportError as error:
         raise OdeformerMissingError(
             f"The odeformer package cannot be imported ({error}). Its pins clash with today's torch, so install it "
             "with: pip install --no-deps odeformer==0.1.7, and beside it numexpr, regex, sympy and tqdm."
         ) from error
-    return environment, model
+    return package, model

@@ -86,6 +86,19 @@ class Trajectories:
             derivatives=self.derivatives.gather(1, wide),
         )
 
+    def without(self, point: int | Int[Tensor, " trajectory"]) -> "Trajectories":
+        """All points but one, the same or one of its own in each trajectory.
+
+        Raises:
+            IndexError: there is no such point.
+        """
+        count = self.times.shape[1]
+        left_out = torch.as_tensor(point, device=self.times.device).expand(len(self))[:, None]
+        if not bool(((left_out >= 0) & (left_out < count)).all()):
+            raise IndexError(f"Expected points from 0 to {count - 1}, found {point}.")
+        kept = torch.arange(count - 1, device=self.times.device).expand(len(self), -1)
+        return self.at(kept + (kept >= left_out))
+
     def noisy(self, relative: Float[Tensor, "trajectory point dimension"]) -> "Trajectories":
         """Every state changed by ``relative`` times itself; the derivatives stay those of the true trajectory."""
         return replace(self, states=self.states * (1 + relative))
