@@ -95,7 +95,7 @@ def beam(
     full = (best > -torch.inf).all(1, keepdim=True)
     rest = (running / length**length_penalty).masked_fill(full, -torch.inf)
     ended[..., :length], best = _best(ended[..., :length], best, written, rest)
-    return ended[..., 1:], best
+    return ended[..., 1:length], best
 
 
 def _best(
@@ -156,7 +156,7 @@ class _Step:
             src_len=self.counts,
             use_cache=True,
         )
-        return self.decoder.proj(last[-1])
+        return self.decoder.proj(last.transpose(0, 1))[:, -1]
 
     def reorder(self, rows: Int[Tensor, " equation"]) -> None:
         """Go on from these rows of the last step."""
