@@ -17,10 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
 from mechtests.checkpoints import Provenance, save
@@ -37,8 +35,9 @@ from mechtests.families.ode import (
     solved,
 )
 from mechtests.families.ode.random_sums import random_sums
+from mechtests.systems.odeformer_decoding import greedy
+from mechtests.systems.odeformer_equations import Vocabulary, Written, r2
 from mechtests.systems.odeformer_package import OdeformerConfig, build
-from mechtests.systems.odeformer_tokens import EquationTokens, FloatTokens, encode_points
 
 HERE = Path(__file__).parent
 CHECKPOINTS = HERE.parent / "fixtures" / "checkpoints" / "odeformer"
@@ -51,6 +50,8 @@ KEPT = (250, 500, 1000, 2000, 3000, 4000, 6000, 8000, 12000, 16000, 24000)
 VALIDATE_EVERY = 500
 SAVE_EVERY = 100
 CONFIG = OdeformerConfig(emb_emb_dim=32)
+LONGEST = 59
+"""Words of an equation at most where the model is judged, the end mark among them."""
 
 
 @dataclass(frozen=True)
@@ -68,31 +69,15 @@ class Schedule:
         return self.learning_rate * min((step + 1) / self.warmup, 1.0, (self.steps - step) / max(self.decay, 1))
 
 
-class Words:
-    """The model's two vocabularies, and how batches are written in them."""
+def read(vocabulary: Vocabulary, trajectories: Trajectories) -> Tensor:
+    """Points as the embedder takes them, ``[point, trajectory, slot]``."""
+    return vocabulary.points(trajectories).transpose(0, 1)
 
-    def __init__(self, environment: Any) -> None:
-        self.environment = environment
-        config = CONFIG.float_precision, CONFIG.max_exponent
-        self.floats = FloatTokens(environment.float_word2id, *config)
-        self.equations = EquationTokens(
-            environment.equation_word2id, FloatTokens(environment.equation_word2id, *config)
-        )
-        self.pad = environment.float_word2id["<OUTPUT_PAD>"]
-        self.end = environment.equation_word2id["<EOS>"]
 
-    def read(self, trajectories: Trajectories) -> Tensor:
-        """Points as the embedder takes them, ``[point, trajectory, slot]``."""
-        points = encode_points(self.floats, trajectories.times, trajectories.states, CONFIG.max_dimension, self.pad)
-        return points.transpose(0, 1)
-
-    def write(self, equations: Equations) -> tuple[Tensor, Tensor]:
-        """Targets ``[trajectory, word]`` between two end marks, and their lengths."""
-        words, lengths = self.equations.encode(equations)
-        words = torch.nn.functional.pad(words, (1, 1))
-        words[:, 0] = self.end
-        words[torch.arange(len(words)), lengths + 1] = self.end
-        return words, lengths + 2
+def targets_of(vocabulary: Vocabulary, equations: Equations) -> tuple[Tensor, Tensor]:
+    """Words ``[trajectory, word]`` between two end marks, and how many there are with them."""
+    written = vocabulary.write(equations)
+    return nn.functional.pad(written.words, (1, 0), value=vocabulary.end), written.lengths + 1
 
 
 # What it learns from --------------------------------------------------------------------------------------------------
@@ -194,7 +179,7 @@ def sums_of_terms(trajectories: Trajectories) -> Equations:
     return trajectories.system
 
 
-def batches(seed: int, chunk: int, schedule: Schedule, words: Words) -> list[tuple[Tensor, Tensor, Tensor]]:
+def batches(seed: int, chunk: int, schedule: Schedule, vocabulary: Vocabulary) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Thirty-two batches of points, targets and their lengths; each of one number of points and of like lengths.
 
     Half of the groups have gaps: up to half of the points of their even grid are left out.
@@ -215,8 +200,8 @@ def batches(seed: int, chunk: int, schedule: Schedule, words: Words) -> list[tup
             if whole > points:
                 order = torch.rand(len(one), whole, generator=generator).argsort(1)[:, :points].sort(1).values
                 kept = one.at(order).rescaled()
-            inputs.append(words.read(kept))
-            target, length = words.write(sums_of_terms(kept))
+            inputs.append(read(vocabulary, kept))
+            target, length = targets_of(vocabulary, sums_of_terms(kept))
             targets.append(target)
             lengths.append(length)
         width = max(target.shape[1] for target in targets)
@@ -237,36 +222,11 @@ def batches(seed: int, chunk: int, schedule: Schedule, words: Words) -> list[tup
 # The model ------------------------------------------------------------------------------------------------------------
 
 
-def start_smooth(model: Any, words: Words) -> None:
-    """Number words start close to their neighbours: embeddings are waves of the value, at many wavelengths."""
-
-    def waves(values: Tensor, width: int) -> Tensor:
-        lengths = torch.logspace(math.log10(4), math.log10(0.02), width // 2)
-        angles = 2 * math.pi * values[:, None] / lengths
-        return torch.cat([angles.sin(), angles.cos()], 1) * width**-0.5
-
-    environment = words.environment
-    for table, word2id in (
-        (model.embedder.embeddings.weight, environment.float_word2id),
-        (model.decoder.embeddings.weight, environment.equation_word2id),
-    ):
-        width = table.shape[1]
-        digits = 10 ** (CONFIG.float_precision + 1)
-        mantissas = [word2id[f"N{i:0{CONFIG.float_precision + 1}d}"] for i in range(digits)]
-        exponents = [word2id[f"E{i}"] for i in range(-CONFIG.max_exponent, CONFIG.max_exponent + 1)]
-        mixing = torch.linalg.qr(torch.randn(2, width, width)).Q
-        with torch.no_grad():
-            table[mantissas] = waves(torch.arange(digits) / digits, width) @ mixing[0]
-            table[exponents] = waves(torch.arange(len(exponents)) / 20, width) @ mixing[1]
-
-
-def fresh(seed: int, device: str) -> tuple[Any, Words]:
-    """The model as it starts, and its words."""
+def fresh(seed: int, device: str) -> Any:
+    """The model as it starts."""
     torch.manual_seed(seed)
     model: Any = build(CONFIG)
-    words = Words(model.env)
-    start_smooth(model, words)
-    return model.to(device).train(), words
+    return model.to(device).train()
 
 
 def encoded(model: Any, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -282,26 +242,6 @@ def loss_of(model: Any, points: Tensor, targets: Tensor, lengths: Tensor) -> Ten
     asked = torch.arange(len(targets), device=lengths.device)[:, None] < lengths - 1
     right = targets[1:][asked[:-1]]
     return model.decoder("predict", tensor=decoded, pred_mask=asked, y=right, get_scores=False)[1]
-
-
-@torch.no_grad()
-def greedy(model: Any, source: Tensor, counts: Tensor, longest: int = 60) -> list[list[int]]:
-    """The likeliest next word, again and again, up to the end mark; the package's own loop needs an older torch."""
-    decoder = model.decoder
-    written = torch.full((1, len(source)), decoder.eos_index)
-    ended = torch.zeros(len(source), dtype=torch.bool)
-    decoder.cache = {"slen": 0}
-    while len(written) < longest and not bool(ended.all()):
-        lengths = torch.full((len(source),), len(written))
-        last = decoder("fwd", x=written, lengths=lengths, causal=True, src_enc=source, src_len=counts, use_cache=True)[
-            -1
-        ]
-        best = decoder.proj(last).argmax(-1).masked_fill(ended, decoder.eos_index)
-        written = torch.cat([written, best[None]])
-        ended |= best == decoder.eos_index
-    decoder.cache = None
-    columns = [column[1:] for column in written.T.tolist()]
-    return [column[: column.index(decoder.eos_index)] if decoder.eos_index in column else column for column in columns]
 
 
 # What is measured -----------------------------------------------------------------------------------------------------
@@ -325,72 +265,24 @@ def held_out(n: int) -> dict[str, Trajectories]:
 
 
 @torch.no_grad()
-def judged(model: Any, words: Words, examples: dict[str, Trajectories]) -> dict[str, float]:
+def judged(model: Any, vocabulary: Vocabulary, examples: dict[str, Trajectories]) -> dict[str, float]:
     """By family: share of valid equations, of right leading signs, of fits with R² ≥ 0.9, and the loss."""
     model.eval()
     row: dict[str, float] = {}
     for name, trajectories in examples.items():
-        points = words.read(trajectories)
-        targets, lengths = words.write(sums_of_terms(trajectories))
+        points = read(vocabulary, trajectories)
+        truth = sums_of_terms(trajectories)
+        targets, lengths = targets_of(vocabulary, truth)
         row[f"{name}_loss"] = loss_of(model, points, targets.T, lengths).item()
-        source, counts = encoded(model, points)
-        written = greedy(model, source, counts)
-        valid, sign, fits = 0, 0, 0
-        for i, told in enumerate(written):
-            tree = parsed(words, told)
-            if tree is None or len(tree.nodes) != trajectories.dimension:
-                continue
-            valid += 1
-            sign += first_sign(words, told) == first_sign(words, targets[i, 1 : lengths[i] - 1].tolist())
-            fits += fit(tree, trajectories.times[i].numpy(), trajectories.states[i].numpy()) >= 0.9
-        n = len(trajectories)
-        row |= {f"{name}_valid": valid / n, f"{name}_sign": sign / n, f"{name}_r2": fits / n}
+        words, scores = greedy(model.decoder, *encoded(model, points), LONGEST)
+        written, right = Written(words, vocabulary, scores), vocabulary.write(truth)
+        valid = written.dimensions == trajectories.dimension
+        signs = torch.tensor([written.first_sign(i) == right.first_sign(i) for i in range(len(right))])
+        fits = r2(written, trajectories) >= 0.9
+        for measure, holds in (("valid", valid), ("sign", valid & signs), ("r2", fits)):
+            row[f"{name}_{measure}"] = holds.double().mean().item()
     model.train()
     return row
-
-
-def parsed(words: Words, told: list[int]) -> Any | None:
-    """The system that these words write, read by the package; ``None`` unless every word is used.
-
-    The package alone would stop at the end of the first expression and take whatever follows for valid.
-    """
-    environment = words.environment
-    for part in environment.equation_encoder.split_at_value([environment.equation_id2word[word] for word in told], "|"):
-        tree, used = environment.equation_encoder._decode(part)
-        if tree is None or used != len(part):
-            return None
-    return environment.idx_to_infix(told, is_float=False, str_array=False)
-
-
-def first_sign(words: Words, told: list[int]) -> str | None:
-    """The first sign in an equation."""
-    named = (words.environment.equation_id2word[word] for word in told)
-    return next((word for word in named if word in ("+", "-")), None)
-
-
-def fit(tree: Any, times: np.ndarray, states: np.ndarray) -> float:
-    """R² of the trajectory that the written system makes from the true first state, as the package weighs dimensions.
-
-    Minus infinity where it cannot be solved in 2,000 evaluations of the right-hand side.
-    """
-    calls = 0
-
-    def slope(_: float, state: np.ndarray) -> np.ndarray:
-        nonlocal calls
-        calls += 1
-        if calls > 2_000:
-            raise ArithmeticError("too stiff")
-        return tree.val(state[None], np.zeros(1))[0]
-
-    try:
-        with np.errstate(all="ignore"):
-            told = solve_ivp(slope, (times[0], times[-1]), states[0], t_eval=times, rtol=1e-5, atol=1e-8).y.T
-    except (ArithmeticError, ValueError, AssertionError):
-        return -math.inf
-    if told.shape != states.shape or not np.isfinite(told).all():
-        return -math.inf
-    spread_about_mean = ((states - states.mean(0)) ** 2).sum()
-    return float(1 - ((states - told) ** 2).sum() / max(spread_about_mean, 1e-300))
 
 
 # The run --------------------------------------------------------------------------------------------------------------
@@ -398,7 +290,7 @@ def fit(tree: Any, times: np.ndarray, states: np.ndarray) -> float:
 
 def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
     torch.set_num_threads(threads)
-    model, words = fresh(seed, device)
+    model, vocabulary = fresh(seed, device), Vocabulary(CONFIG)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
@@ -423,7 +315,7 @@ def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
         provenance = Provenance("odeformer", asdict(CONFIG), NAME, seed, step, last, _commit(), metrics)
         save(path, half.half(), provenance)
 
-    stream = _stream(seed, first, schedule, words)
+    stream = _stream(seed, first, schedule, vocabulary)
     for step in range(first, schedule.steps):
         if step > first and (step % SAVE_EVERY == 0 or step == turn):
             _save_state(stable if step <= turn else falling, model, optimiser, step, schedule)
@@ -446,7 +338,7 @@ def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
             }
             losses.clear()
             if done % VALIDATE_EVERY == 0 or done in KEPT:
-                measured = judged(model, words, examples)
+                measured = judged(model, vocabulary, examples)
                 row |= measured
                 if done in KEPT and done <= turn:
                     path = CHECKPOINTS / "steps" / f"{NAME}-seed{seed:02d}-step{done:05d}.safetensors"
@@ -455,7 +347,7 @@ def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
                 file.write(json.dumps({name: round(value, 5) for name, value in row.items()}) + "\n")
             print({name: round(value, 4) for name, value in row.items()}, flush=True)
     final = CHECKPOINTS / f"{NAME}-seed{seed:02d}.safetensors"
-    checkpoint(final, schedule.steps, True, judged(model, words, held_out(256)))
+    checkpoint(final, schedule.steps, True, judged(model, vocabulary, held_out(256)))
     falling.unlink(missing_ok=True)
 
 
@@ -466,10 +358,12 @@ def _cut(curve: Path, step: int) -> None:
         curve.write_text("".join(f"{row}\n" for row in rows if json.loads(row)["step"] <= step))
 
 
-def _stream(seed: int, first: int, schedule: Schedule, words: Words) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _stream(
+    seed: int, first: int, schedule: Schedule, vocabulary: Vocabulary
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     chunk, place = divmod(first, CHUNK)
     while True:
-        yield from batches(seed, chunk, schedule, words)[place:]
+        yield from batches(seed, chunk, schedule, vocabulary)[place:]
         chunk, place = chunk + 1, 0
 
 
