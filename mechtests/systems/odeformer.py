@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mechtests.activations import INPUT, Inputs, run
+from mechtests.activations import FEWEST, INPUT, Inputs, batches, run
 from mechtests.cache import Cache
 from mechtests.checkpoints import Checkpoint, CheckpointError, fill, read
 from mechtests.families.ode import Equations, Fault, Trajectories
@@ -90,8 +90,8 @@ def _derived() -> Mapping[str, Derived]:
             seen = () if stack == "decoder" else ("counts",)
             axes = f"batch head {query} key"
             derived[f"{site}.pattern"] = Derived((f"{site}.q", f"{site}.k", *seen), _pattern, axes)
-            sources = f"{site}.pattern", f"{site}.v"
-            derived[f"{site}.value_weighted"] = Derived(sources, lambda _, pattern, v: value_weighted(pattern, v), axes)
+            sources = f"{site}.v", f"{site}.q", f"{site}.k", *seen
+            derived[f"{site}.value_weighted"] = Derived(sources, _value_weighted, axes)
     return derived
 
 
@@ -104,10 +104,35 @@ def _split(stack: str) -> Callable[["Odeformer", Tensor], Tensor]:
 
 
 def _pattern(_: "Odeformer", q: Tensor, k: Tensor, counts: Tensor | None = None) -> Tensor:
+    return _by_rows(attention_pattern, q, k, mask=_mask(k.shape[2], counts, k.device))
+
+
+def _value_weighted(_: "Odeformer", v: Tensor, q: Tensor, k: Tensor, counts: Tensor | None = None) -> Tensor:
+    def weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return value_weighted(attention_pattern(q, k, mask), v)
+
+    return _by_rows(weighted, q, k, v, mask=_mask(k.shape[2], counts, k.device))
+
+
+def _by_rows(compute: Callable[..., Tensor], *inputs: Tensor, mask: Tensor | None) -> Tensor:
+    """``compute(*inputs, mask)``, some rows at a time, because patterns are large and a processor's caches are not."""
+    made: Tensor | None = None
+    for rows in batches(len(inputs[0]), FEWEST):
+        of_rows = mask[rows.slice] if mask is not None and mask.ndim == 4 else mask
+        part = compute(*(one[rows.slice] for one in inputs), of_rows)
+        if made is None:
+            made = part.new_empty(rows.total, *part.shape[1:])
+        made[rows.slice] = part
+    assert made is not None
+    return made
+
+
+def _mask(keys: int, counts: Tensor | None, device: torch.device) -> Bool[Tensor, "*#batch #query key"] | None:
+    """Which keys a query sees: those before it without ``counts``, else as many; ``None`` where those are all."""
     if counts is None:
-        return attention_pattern(q, k, causal_mask(k.shape[2], k.device))
-    seen = _seen(counts, k.shape[2])
-    return attention_pattern(q, k, None if bool(seen.all()) else seen[:, None, None, :])
+        return causal_mask(keys, device)
+    seen = _seen(counts, keys)
+    return None if bool(seen.all()) else seen[:, None, None, :]
 
 
 def _seen(counts: Tensor, points: int) -> Bool[Tensor, "batch point"]:
