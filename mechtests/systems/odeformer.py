@@ -338,7 +338,7 @@ class Odeformer(System):
     ) -> Float[Tensor, "trajectory word vocab"]:
         """Logits of each word, given those before it.
 
-        ``equations`` are what is written; the model's own greedy output when ``None``.
+        ``equations`` are what is written; when ``None``, the model's own greedy output, which it wrote without edits.
         """
         return self.activations(self._with_words(trajectories, equations), ["logits"], *edits)["logits"]
 

@@ -302,3 +302,14 @@ def test_terms_are_distinct_and_found_by_their_powers(dimension):
     assert len(set(listed)) == len(listed) == 1 + 4 * dimension + math.comb(dimension, 2)
     for i, term in enumerate(listed):
         assert place(dimension, *term.powers, sine=term.sine) == i
+
+
+def test_a_trajectory_is_drawn_with_its_parameters_in_words():
+    family = LinearPlane(points=5)
+    point = {"alpha": 1.0, "beta": 0.0, "gamma": 0.5, "delta": -1.0, "x_0": 1.0, "x_1": 2.0}
+    drawn = family.describe(point)
+    assert drawn.text.startswith("alpha = 1, beta = 0, gamma = 0.5")
+    assert [curve.label for curve in drawn.curves] == ["x_0", "x_1"]
+    made = family.at([point])
+    assert drawn.curves[1].x == tuple(made.times[0].tolist())
+    assert drawn.curves[1].y == tuple(made.states[0, :, 1].tolist())

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from mechtests.families.family import Family, Integer, Real
+from mechtests.curve import Curve
+from mechtests.families.family import Drawing, Family, Integer, Point, Real
 from mechtests.families.ode.trajectories import Trajectories
 
 Range = tuple[float, float]
@@ -74,6 +75,13 @@ class OdeFamily(Family[Trajectories]):
         """``n`` independent trajectories on ``device``; the generator's state decides them, whatever the device."""
         drawn = {name: one.sample(n, generator) for name, one in self.parameters.items()}
         return self.build(**{name: values.to(device) for name, values in drawn.items()})
+
+    def describe(self, point: Point) -> Drawing:
+        """The parameters in words, and each dimension over time."""
+        made = self.at([point])
+        times = tuple(made.times[0].tolist())
+        curves = (Curve(f"x_{i}", times, tuple(states.tolist())) for i, states in enumerate(made.states[0].T))
+        return Drawing(super().describe(point).text, tuple(curves))
 
     def _disturbed(self, made: Trajectories, draw: Int[Tensor, " trajectory"]) -> Trajectories:
         if self.noise:
