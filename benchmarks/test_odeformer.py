@@ -70,7 +70,7 @@ def test_memory_is_bounded_by_what_is_asked_for(benchmark, model):
 
 
 def test_a_sweep_over_all_heads_costs_three_fifths_of_as_many_passes(benchmark, model):
-    """In matrix products at both sizes, and in time at the published one; at the small one overhead hides the saving."""
+    """In matrix products at both sizes, in time at the published one; at the small one overhead hides the saving."""
     inputs = model.tokens(drawn(16, 50))
     ablations = [zero(model.head(head)) for head in model.heads]
     runs = {
