@@ -54,13 +54,13 @@ class Baseline:
 
     def recorded(self, record: Mapping[str, Any]) -> str | None:
         """The verdict recorded for what ``record``, a claim of a results file, is about."""
-        claim, checkpoint = _place(record)
+        claim, checkpoint = place(record)
         return self.verdicts.get(claim, {}).get(checkpoint)
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take over the verdict of ``record``; an untested claim changes nothing."""
         if record["verdict"] != "untested":
-            claim, checkpoint = _place(record)
+            claim, checkpoint = place(record)
             self.verdicts.setdefault(claim, {})[checkpoint] = record["verdict"]
 
     def write(self) -> None:
@@ -78,7 +78,8 @@ def is_worse(verdict: str, recorded: str) -> bool:
     return _ORDER.index(verdict) < _ORDER.index(recorded)
 
 
-def _place(record: Mapping[str, Any]) -> tuple[str, str]:
+def place(record: Mapping[str, Any]) -> tuple[str, str]:
+    """Where the verdict of ``record`` is kept: ``claim id[params]``, and ``checkpoint@sha256`` or ``none``."""
     params = ",".join(f"{name}={value}" for name, value in sorted(record["params"].items()))
     checkpoint = record["checkpoint"]
     where = f"{checkpoint['name']}@{checkpoint['sha256'][:12]}" if checkpoint else "none"

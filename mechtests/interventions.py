@@ -229,12 +229,19 @@ def mean(site: str | Place, reference: Shaped[Tensor, "input *activation"], /, *
 def resample(
     site: str | Place, reference: Shaped[Tensor, "input *activation"], generator: torch.Generator, /, **where: Any
 ) -> Edit:
-    """Resample ablation: each input gets the activation of another, drawn with replacement.
+    """Resample ablation: each input gets the activation of another, drawn from all others with replacement.
 
-    ``reference`` holds an activation at the whole site for each input of the run that is changed, in any order.
+    ``reference`` holds an activation at the whole site for each input of the run that is changed. Row by row it may be
+    of the same inputs: none gets its own row.
+
+    Raises:
+        SiteError: there are fewer than two rows.
     """
     many = len(_some(site, reference))
-    drawn = torch.randint(many, (many,), generator=generator, device=generator.device).to(reference.device)
+    if many < 2:
+        raise SiteError(f"{site}: one input has no other to be resampled from. Give the activations of two or more.")
+    steps = torch.randint(1, many, (many,), generator=generator, device=generator.device).to(reference.device)
+    drawn = (torch.arange(many, device=reference.device) + steps) % many
     return Edit(at(site, **where), f"resample from {many:,} inputs", value=reference[drawn], over_inputs=True)
 
 

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -39,9 +39,16 @@ from mechtests.report import (
 from mechtests.systems.base import System
 from mechtests.tally import Tally
 
+if TYPE_CHECKING:
+    from mechtests.ledger import Timeline
+
 RESULTS = "reports/latest/results.json"
 CACHE = ".mechtests_cache"
 HTML = "reports/latest/index.html"
+HISTORY = "reports/history.db"
+
+RUNS_SHOWN = 20
+"""So many runs of the ledger are shown in a report, the last ones."""
 
 JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
@@ -49,6 +56,8 @@ RECORD = pytest.StashKey[dict[str, Any]]()
 RECORDS = pytest.StashKey["Records"]()
 DOCUMENT = pytest.StashKey[dict[str, Any]]()
 BEGAN = pytest.StashKey[datetime]()
+NOT_ADDED = pytest.StashKey[str]()
+"""Why the run could not be added to the ledger."""
 TAKEN = pytest.StashKey[dict[str, tuple[Callable[..., object], str]]]()
 """Which test states each claim id."""
 
@@ -64,6 +73,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="SYSTEM=PATH",
         help="judge these weights; repeatable, globs allowed",
+    )
+    group.addoption(
+        "--claims-of",
+        action="append",
+        default=[],
+        metavar="SYSTEM",
+        help="judge the claims of this system alone; repeatable",
     )
     group.addoption("--device", default="auto", help="where models run: auto (the default), cpu, cuda, cuda:1")
     group.addoption(
@@ -95,6 +111,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help=f"where the report to read goes (default {HTML} in the root)",
     )
+    group.addoption(
+        "--claims-history",
+        metavar="URL",
+        help=f"the ledger that the run is added to: a file, or a database's URL (default {HISTORY} in the root)",
+    )
+    group.addoption("--no-claims-history", action="store_true", help="add the run to no ledger")
     parser.addini("claims_cache_dir", "where activations are kept, where --claims-cache-dir is not given")
     parser.addini("claims_baseline", "recorded verdicts to compare with, where --claims-baseline is not given")
 
@@ -111,6 +133,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for option in ("claims_baseline", "claims_results", "claims_html", "claims_cache_dir"):
         if given := getattr(config.option, option):
             setattr(config.option, option, str(config.invocation_params.dir / given))
+    if (history := config.option.claims_history) and "://" not in history:
+        config.option.claims_history = str(config.invocation_params.dir / history)
     file = config.option.claims_baseline or config.getini("claims_baseline")
     if config.option.update_claims_baseline and not file:
         raise pytest.UsageError("--update-claims-baseline: which one? Add --claims-baseline FILE.")
@@ -196,13 +220,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         _check_test(metafunc, claim)
     known = metafunc.config.stash[MODELS]
     for name in metafunc.fixturenames:
-        if name in known.sources:
+        if name in known.systems:
             try:
-                paths = known.paths(name)
+                found = known.found(name)
             except CheckpointError as error:
                 pytest.fail(str(error), pytrace=False)
-            ids = [path.stem if path else "no-checkpoint" for path in paths]
-            metafunc.parametrize(name, paths, ids=ids, indirect=True, scope="session")
+            ids = [one.label for one in found]
+            metafunc.parametrize(name, found, ids=ids, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.option.claims_of
+    if not wanted:
+        return
+    of_others = [item for item in items if not _is_claim_of(item, wanted)]
+    items[:] = [item for item in items if _is_claim_of(item, wanted)]
+    if of_others:
+        config.hook.pytest_deselected(items=of_others)
+
+
+def _is_claim_of(item: pytest.Item, systems: list[str]) -> bool:
+    claim = claim_of(item.function) if isinstance(item, pytest.Function) else None
+    return claim is not None and claim.system in systems
 
 
 def _check_test(metafunc: pytest.Metafunc, claim: Claim) -> None:
@@ -289,8 +328,8 @@ def _parameters(item: pytest.Function) -> dict[str, Any]:
     if not hasattr(item, "callspec"):
         return {}
     given = {name: item.funcargs.get(name, value) for name, value in item.callspec.params.items()}
-    sources = item.config.stash[MODELS].sources
-    return {name: value for name, value in given.items() if name not in sources and not isinstance(value, System)}
+    systems = item.config.stash[MODELS].systems
+    return {name: value for name, value in given.items() if name not in systems and not isinstance(value, System)}
 
 
 def _story(item: pytest.Function) -> str:
@@ -330,7 +369,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     document = config.stash[DOCUMENT] = results_document(_run(config), records)
     write_results(_results_path(config), document)
-    write_html(_html_path(config), [document])
+    write_html(_html_path(config), [document], _add_to_history(config, document))
     if config.option.update_claims_baseline:
         for record in records:
             config.stash[BASELINE].note(record)
@@ -351,6 +390,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{survive} survive at a false discovery rate of {suite['fdr']:g} (e-BH)")
     for name, path in (("results", _results_path(config)), ("report", _html_path(config))):
         terminalreporter.write_line(f"{name}: {os.path.relpath(path, config.invocation_params.dir)}")
+    if NOT_ADDED in config.stash:
+        terminalreporter.write_line(
+            f"warning: the run is not in the ledger: {config.stash[NOT_ADDED]} The results file has all of it: "
+            "`mechtests history --add` adds it later.",
+            yellow=True,
+        )
     baseline = config.stash[BASELINE]
     if config.option.update_claims_baseline:
         terminalreporter.write_line(f"recorded in {os.path.relpath(baseline.path, config.invocation_params.dir)}")
@@ -361,6 +406,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"{better} verdicts are better than recorded: run again with --update-claims-baseline"
         )
+
+
+def _add_to_history(config: pytest.Config, document: dict[str, Any]) -> "Timeline | None":
+    """Add the run to the ledger, and give what the report shows of it; where that fails, say so and lose nothing."""
+    if config.option.no_claims_history:
+        return None
+    # Loading it takes a third of a second, which collecting or workers need not wait for.
+    from mechtests.ledger import Ledger, LedgerError  # noqa: PLC0415
+
+    try:
+        ledger = Ledger(history_place(config))
+        ledger.add(document)
+        return ledger.timeline(sorted({claim["system"] for claim in document["claims"]}), RUNS_SHOWN)
+    except LedgerError as error:
+        config.stash[NOT_ADDED] = str(error)
+        return None
+
+
+def history_place(config: pytest.Config) -> str:
+    """The file or URL of the ledger that runs are added to."""
+    return str(config.option.claims_history or config.rootpath / HISTORY)
 
 
 def _results_path(config: pytest.Config) -> Path:

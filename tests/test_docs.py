@@ -2,10 +2,14 @@
 
 import doctest
 import re
+import shlex
 from pathlib import Path
 
+import pytest
 import torch
+import yaml
 
+from mechtests.cli import parser
 from mechtests.systems import Subtraction
 from mechtests.systems.subtraction_transformer import SubtractionConfig, SubtractionTransformer
 
@@ -33,3 +37,18 @@ def test_the_interventions_of_the_docs_print_as_shown():
     test = doctest.DocTestParser().get_doctest(shown, names, "interventions.md", None, None)
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0
+
+
+COMMANDS = re.findall(r"^\$ mechtests (.+)$", (DOCS / "ci.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_docs_are_understood(command):
+    assert callable(parser().parse_args(shlex.split(command)).run)
+
+
+def test_the_workflow_of_the_docs_gives_inputs_that_there_are():
+    (shown,) = re.findall(r"```yaml\n(.+?)```", (DOCS / "ci.md").read_text(), re.DOTALL)
+    (job,) = yaml.safe_load(shown)["jobs"].values()
+    called = yaml.safe_load((DOCS.parent / ".github" / "workflows" / "verify.yml").read_text())
+    assert set(job["with"]) <= set(called[True]["workflow_call"]["inputs"])

@@ -3,9 +3,13 @@
 import json
 import re
 import shutil
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
+from mechtests.comparison import compare, comparison_html, side_of
+from mechtests.ledger import PastRun, Timeline
 from mechtests.report import write_html
 from mechtests.report.terminal import SYMBOLS
 from tests import documents
@@ -42,7 +46,28 @@ def files(tmp_path_factory):
     }
     for name, some in made.items():
         write_html(folder / f"{name}.html", json.loads(json.dumps(some)))
+    write_html(folder / "history.html", json.loads(json.dumps(made["small"])), history())
+    (folder / "comparison.html").write_text(comparison_html(changes()))
     return folder
+
+
+def history():
+    """A history in which a finding changed its verdict, judged on one checkpoint and on several."""
+    runs = [
+        PastRun(f"{number:032}", datetime(2025, 3, 1 + number), "c0ffee", ("light-seed00",), {}) for number in range(4)
+    ]
+    counts = [{"refuted": 1}, {"supported": 1}, {"supported": 2, "refuted": 1}, {"untested": 1}]
+    verdicts = {run.id: some for run, some in zip(runs, counts, strict=True)}
+    runs = [replace(run, verdicts=verdicts[run.id]) for run in runs]
+    return Timeline(runs, {"toy/weights/positive": verdicts, "toy/weights/steady": {runs[0].id: {"supported": 1}}})
+
+
+def changes():
+    before = documents.of_every_verdict()
+    after = json.loads(json.dumps(before))
+    for claim in after["claims"]:
+        claim["verdict"] = {"supported": "refuted", "refuted": "supported"}.get(claim["verdict"], claim["verdict"])
+    return compare(side_of(before, "yesterday"), side_of(after, "today"))
 
 
 class Reader:
@@ -360,6 +385,20 @@ def test_dark_and_light_differ_and_figures_follow(scheme):
     page.emulate_media(color_scheme="light" if dark else "dark")
     light_ink = "getComputedStyle(document.querySelector('dialog .xtick text')).fill.match(/[0-9.]+/)[0] > 128"
     until(page, f"({light_ink}) === {str(not dark).lower()}")
+
+
+@pytest.mark.parametrize("name", ["history", "comparison"])
+def test_axe_finds_no_serious_fault_in_a_history_or_a_comparison(scheme, name):
+    if name == "history":
+        page = scheme.open("history", "#history")
+        assert page.locator(".timeline .mark").count() == 3
+        assert page.locator(".timeline tbody th").first.inner_text() == "toy/weights/positive"
+    else:
+        scheme.page.goto(f"file://{scheme.folder / name}.html")
+        page = scheme.page
+        assert page.locator(".badge.refuted").count() == 2
+    found = axe.Axe().run(page).response["violations"]
+    assert [fault for fault in found if fault["impact"] in ("serious", "critical")] == []
 
 
 @pytest.mark.parametrize("link", ["", SAMPLED, SUPPORTED])

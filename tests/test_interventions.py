@@ -139,11 +139,22 @@ class TestWhatEditsDo:
         assert zero("x").apply(x).equal(torch.zeros(1, 4))
         assert keep_only("x", model=3).apply(x, "batch model").equal(torch.tensor([[0.0, 0, 0, 1]]))
 
+    def test_resampling_draws_every_other_row_and_never_its_own(self):
+        drawn = [resample("z", OTHER, generator(seed)).value for seed in range(200)]
+        rows = {
+            (own, row) for value in drawn for own, one in enumerate(value) for row in range(6) if OTHER[row].equal(one)
+        }
+        assert rows == {(own, row) for own in range(6) for row in range(6) if row != own}
+
+    def test_one_input_has_no_other_to_be_resampled_from(self):
+        with pytest.raises(SiteError, match="two or more"):
+            resample("z", OTHER[:1], generator(0))
+
     def test_resampling_gives_each_input_another_row_and_the_seed_decides_which(self):
         found = resample("z", OTHER, generator(0)).apply(X, AXES)
         rows = [next(row for row in range(6) if OTHER[row].equal(one)) for one in found]
-        again = torch.randint(6, (6,), generator=generator(0)).tolist()
-        assert rows == again
+        assert all(row != own for own, row in enumerate(rows))
+        assert found.equal(resample("z", OTHER, generator(0)).apply(X, AXES))
         assert not found.equal(resample("z", OTHER, generator(1)).apply(X, AXES))
 
     def test_of_an_axis_of_inputs_that_is_not_the_first(self):

@@ -19,12 +19,13 @@ def composition_scores(writers: Heads, readers: Heads, into: Into) -> Float[Tens
     """``‖W_OV W‖ / (‖W_OV‖ ‖W‖)`` of all pairs of heads, in Frobenius norms, between 0 and 1.
 
     ``W_OV = W_V W_O`` is the writer's; ``W`` is the reader's ``W_Q W_Kᵀ`` for Q-composition, ``W_K W_Qᵀ`` for
-    K-composition and ``W_V W_O`` for V-composition. No product as large as the model's width squared is formed.
+    K-composition and ``W_V W_O`` for V-composition; a head of no weight composes with none, and scores 0. No product as
+    large as the model's width squared is formed.
     """
     writes, reads = _thin(writers, readers, into)
     products = torch.einsum("w d m, r m e -> w r d e", writes, reads)
     lengths = torch.linalg.matrix_norm(writes).unsqueeze(1) * torch.linalg.matrix_norm(reads)
-    return torch.linalg.matrix_norm(products) / lengths
+    return torch.where(lengths > 0, torch.linalg.matrix_norm(products) / lengths, 0.0)
 
 
 def composition_null(
@@ -43,8 +44,8 @@ def composition_null(
     drawn = torch.randn(draws, model, t.shape[1], generator=generator, dtype=torch.float64).to(s)
     # Q of a Gaussian matrix is uniform up to the signs of its columns, which the squares do not see.
     blocks = torch.linalg.qr(drawn).Q[:, : s.shape[1]].square()
-    squares = torch.einsum("w i, n i j, r j -> n w r", s / s.sum(1, keepdim=True), blocks, t / t.sum(1, keepdim=True))
-    return squares.sqrt()
+    s, t = (torch.where(one.sum(1, keepdim=True) > 0, one / one.sum(1, keepdim=True), 0.0) for one in (s, t))
+    return torch.einsum("w i, n i j, r j -> n w r", s, blocks, t).sqrt()
 
 
 def _thin(

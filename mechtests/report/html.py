@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
@@ -23,6 +23,9 @@ from mechtests.report.criteria import CRITERIA, Status, finding_key
 from mechtests.report.grid import Grid
 from mechtests.report.results import Record, write_text
 from mechtests.report.terminal import SYMBOLS, number
+
+if TYPE_CHECKING:  # a report without a history needs no database
+    from mechtests.ledger import Timeline
 
 DIGITS = 5
 """Significant digits of the numbers that cards are drawn from; the results file has them all."""
@@ -39,48 +42,61 @@ _OF_A_VERDICT = (
 )  # fmt: skip
 
 
-def report_html(documents: Sequence[Record]) -> str:
+def report_html(documents: Sequence[Record], history: "Timeline | None" = None) -> str:
     """The report of one or several results files.
 
     Args:
         documents: results files as data, of the form that ``results.schema.json`` describes. Where two judged the same
             claim on the same weights, the later run's verdict is shown.
+        history: what the ledger knows of the runs before; shown where there are several.
 
     Raises:
         ValueError: there is no document.
     """
     grid = Grid(documents)
-    script, style = (_asset(name) for name in ("report.js", "style.css"))
+    script, style = (asset(name) for name in ("report.js", "style.css"))
     plotly, plotly_hash = _plotly()
     data, place = _data(grid)
-    environment = Environment(
+    template = environment().get_template("report.html")
+    return template.render(
+        grid=grid,
+        history=history if history and len(history.runs) > 1 else None,
+        place=lambda row: place[finding_key(row.record)],
+        symbols=SYMBOLS,
+        statuses=STATUS_SYMBOLS,
+        criteria=CRITERIA,
+        number=_readable,
+        counter=Counter,
+        counted=lambda records: Counter(record["verdict"] for record in records),
+        # The page may run its two scripts and ask nothing of anyone. plotly needs styles that it makes itself.
+        policy=f"default-src 'none'; script-src {_hash(script)} {plotly_hash}; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'",
+        style=style,
+        script=script,
+        plotly=plotly,
+        data=htmlsafe_json_dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False),
+    )
+
+
+def write_html(path: Path, documents: Sequence[Record], history: "Timeline | None" = None) -> None:
+    """Write the report of ``documents``, whole or not at all."""
+    write_text(path, report_html(documents, history))
+
+
+def environment() -> Environment:
+    """How templates are filled: whatever is put in is text."""
+    return Environment(
         loader=PackageLoader("mechtests.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(
-        grid=grid,
-        place=lambda row: place[finding_key(row.record)],
-        symbols=SYMBOLS,
-        statuses=STATUS_SYMBOLS,
-        criteria=CRITERIA,
-        number=_readable,
-        counted=lambda records: Counter(record["verdict"] for record in records),
-        # The page may run its two scripts and ask nothing of anyone. plotly needs styles that it makes itself.
-        policy=f"default-src 'none'; script-src {_hash(script)} {plotly_hash}; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'",
-        style=Markup(style),
-        script=Markup(script),
-        plotly=plotly,
-        data=htmlsafe_json_dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False),
-    )
 
 
-def write_html(path: Path, documents: Sequence[Record]) -> None:
-    """Write the report of ``documents``, whole or not at all."""
-    write_text(path, report_html(documents))
+def asset(name: str) -> Markup:
+    """A file beside the templates, to be put into a page as it is."""
+    return Markup((files("mechtests.report") / "templates" / name).read_text(encoding="utf-8").strip())
 
 
 def _data(grid: Grid) -> tuple[Record, dict[object, int]]:
@@ -150,10 +166,6 @@ def _plotly() -> tuple[str, str]:
 
     code: str = get_plotlyjs()
     return base64.b64encode(zlib.compress(code.encode())).decode(), _hash(code)
-
-
-def _asset(name: str) -> str:
-    return (files("mechtests.report") / "templates" / name).read_text(encoding="utf-8").strip()
 
 
 def _hash(code: str) -> str:

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from statistics import median
 from typing import Any, TextIO
@@ -101,8 +101,8 @@ def _estimate(group: Sequence[Record]) -> str:
         return "–"
     if len(values) > 1:
         return f"{number(median(values))} ({number(min(values))} … {number(max(values))})"
-    (interval,) = [record["interval"] for record in group if record["estimate"] is not None]
-    return number(values[0]) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
+    (only,) = [record for record in group if record["estimate"] is not None]
+    return estimate_text(only)
 
 
 def _units(group: Sequence[Record]) -> str:
@@ -144,6 +144,14 @@ def _checkpoint(record: Record) -> str:
 
 def _published(value: float | str | None) -> str:
     return "" if value is None else value if isinstance(value, str) else number(value)
+
+
+def estimate_text(record: Mapping[str, Any]) -> str:
+    """The estimate of a claim of a results file with its interval; a dash where there is none."""
+    if record["estimate"] is None:
+        return "–"
+    interval = record["interval"]
+    return number(record["estimate"]) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
 
 
 def number(value: float) -> str:

@@ -317,7 +317,7 @@ class Odeformer(System):
         """
         return self._patterns(self._with_words(trajectories, equations), "cross", edits, weighting, layers)
 
-    def W_OV(  # noqa: N802 - the field's name
+    def W_OV(
         self, layer: int, stack: Stack = "encoder", head: int | None = None
     ) -> Float[Tensor, "source model"]:
         """``W_V W_O``, for row vectors, of one head or summed over the heads of a layer: what attending adds.

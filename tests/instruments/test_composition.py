@@ -117,3 +117,16 @@ class TestNull:
         first, again, other = (composition_null(heads, heads, "q", 5, generator(seed)) for seed in (1, 1, 2))
         assert first.equal(again)
         assert not first.equal(other)
+
+
+@pytest.mark.parametrize("into", INTO)
+def test_a_head_of_no_weight_composes_with_none(into):
+    writers, readers = random_heads(2, 6, 3), random_heads(2, 6, 3)
+    for weight in (readers.W_Q, readers.W_K, readers.W_V, readers.W_O, writers.W_V, writers.W_O):
+        weight[1] = 0
+    scores = composition_scores(writers, readers, into)
+    null = composition_null(writers, readers, into, 5, generator())
+    for found in (scores, null):
+        assert (found[..., 1, :] == 0).all()
+        assert (found[..., 1] == 0).all()
+        assert (found[..., 0, 0] > 0).all()

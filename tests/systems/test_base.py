@@ -639,7 +639,7 @@ def an_edit(system, x, site, operation):
     source = system.activations(x.flip(0) * 0.9, [site])[site]
     if operation == "scale" and source.is_floating_point():  # places in a table cannot be scaled
         return scale(site, -0.7)
-    if len(source) != len(x) or operation == "patch":
+    if len(source) != len(x) or operation == "patch" or len(x) == 1:
         return patch(site, source)
     if operation == "mean" and source.is_floating_point():
         return mean(site, source)

@@ -1,0 +1,54 @@
+"""The command line: ``mechtests SUBCOMMAND``. Each file here adds the parser of one."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from mechtests.cache import CacheError
+from mechtests.checkpoints import CheckpointError
+from mechtests.cli.badge import add_badge
+from mechtests.cli.cache import add_cache
+from mechtests.cli.card import add_card
+from mechtests.cli.compare import add_compare
+from mechtests.cli.error import CommandError
+from mechtests.cli.history import add_history
+from mechtests.cli.published import add_fetch, add_import
+from mechtests.cli.report import add_report
+from mechtests.cli.table import harmless
+from mechtests.cli.verify import add_verify
+from mechtests.cli.watch import add_watch
+from mechtests.cli.words import Commands
+from mechtests.report import ResultsError
+
+SUBCOMMANDS: list[Callable[[Commands], None]] = [
+    add_cache,
+    add_report,
+    add_history,
+    add_compare,
+    add_verify,
+    add_watch,
+    add_badge,
+    add_card,
+    add_import,
+    add_fetch,
+]
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line understands."""
+    whole = argparse.ArgumentParser(prog="mechtests", description="Mechanistic claims about models, put to the test.")
+    commands = whole.add_subparsers(required=True, metavar="SUBCOMMAND")
+    for add in SUBCOMMANDS:
+        add(commands)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0, or 1 where a comparison found a regression, or 2 after an error, told in one line."""
+    given = parser().parse_args(arguments)
+    try:
+        code: int | None = given.run(given)
+    except (CommandError, CacheError, CheckpointError, ResultsError) as error:
+        print(harmless(f"mechtests: {error}"), file=sys.stderr)
+        return 2
+    return code or 0

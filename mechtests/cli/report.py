@@ -1,0 +1,27 @@
+"""``mechtests report``: the page of results files."""
+
+import argparse
+from pathlib import Path
+
+from mechtests.cli.error import CommandError
+from mechtests.cli.words import Commands
+from mechtests.report import read_results, write_html
+
+
+def add_report(commands: Commands) -> None:
+    """``mechtests report RESULTS.json… -o DIR``: the page of one or several results files."""
+    report = commands.add_parser("report", help="write the page to read of results files")
+    report.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="a file that a run wrote")
+    report.add_argument(
+        "-o", "--output", type=Path, default=Path(), metavar="DIR", help="where index.html goes (default: here)"
+    )
+    report.set_defaults(run=write_report)
+
+
+def write_report(given: argparse.Namespace) -> None:
+    page = given.output / "index.html"
+    try:
+        write_html(page, [read_results(path) for path in given.results])
+    except OSError as error:
+        raise CommandError(f"{page}: {error.strerror}. Name a folder that can be written to with -o.") from error
+    print(page)
