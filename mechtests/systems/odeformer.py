@@ -317,9 +317,7 @@ class Odeformer(System):
         """
         return self._patterns(self._with_words(trajectories, equations), "cross", edits, weighting, layers)
 
-    def W_OV(
-        self, layer: int, stack: Stack = "encoder", head: int | None = None
-    ) -> Float[Tensor, "source model"]:
+    def W_OV(self, layer: int, stack: Stack = "encoder", head: int | None = None) -> Float[Tensor, "source model"]:
         """``W_V W_O``, for row vectors, of one head or summed over the heads of a layer: what attending adds.
 
         Biases are left out. Square where keys are as wide as queries, which they are but in ``cross``.
