@@ -31,5 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	# torch first and pinned: what depends on it must not choose another build.
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,hf]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,hf,odeformer]'
+	# Its pin of sympy would take torch back to 2.4; what it needs is in the extra above.
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps odeformer
 	touch $(READY)

@@ -243,7 +243,7 @@ def _start(answers: _Answers, drawn: Drawn, seed: int, budget: int) -> Point | N
     width = min(drawn.size, WIDTH)
     if not any(answer.fails for answer in answers.known.values()):
         _look(
-            st.lists(drawn.family.points(), min_size=width, max_size=width),
+            st.lists(drawn.family.any_point(), min_size=width, max_size=width),
             lambda points: any(answer.fails and not answer.raised for answer in answers.of(points)),
             seed,
             tries=max(1, min(BATCHES, budget // width)),
@@ -272,7 +272,7 @@ def _deeper(answers: _Answers, start: Point, seed: int) -> Point | None:
             hypothesis.target(-answer.margin)
         return _like(answer, fails)
 
-    found = _look(answers.family.points(), wanted, seed, tries=DEPTH, start=_Start(answers.family, start))
+    found = _look(answers.family.any_point(), wanted, seed, tries=DEPTH, start=_Start(answers.family, start))
     return found or (start if first.fails else None)
 
 

@@ -5,12 +5,14 @@ import sys
 from collections.abc import Callable, Sequence
 
 from mechtests.cache import CacheError
+from mechtests.checkpoints import CheckpointError
 from mechtests.cli.badge import add_badge
 from mechtests.cli.cache import add_cache
 from mechtests.cli.card import add_card
 from mechtests.cli.compare import add_compare
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_history
+from mechtests.cli.published import add_fetch, add_import
 from mechtests.cli.report import add_report
 from mechtests.cli.table import harmless
 from mechtests.cli.verify import add_verify
@@ -27,6 +29,8 @@ SUBCOMMANDS: list[Callable[[Commands], None]] = [
     add_watch,
     add_badge,
     add_card,
+    add_import,
+    add_fetch,
 ]
 
 
@@ -44,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         code: int | None = given.run(given)
-    except (CommandError, CacheError, ResultsError) as error:
+    except (CommandError, CacheError, CheckpointError, ResultsError) as error:
         print(harmless(f"mechtests: {error}"), file=sys.stderr)
         return 2
     return code or 0

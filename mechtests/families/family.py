@@ -115,7 +115,7 @@ class Family(ABC, Generic[Batch]):
             **{name: torch.tensor([point[name] for point in points], dtype=one.dtype) for name, one in ranges.items()}
         )
 
-    def points(self) -> st.SearchStrategy[Point]:
+    def any_point(self) -> st.SearchStrategy[Point]:
         """Points of the family, shrinking towards parameters that are simple."""
         ranges = self.parameters
         values = st.tuples(*(one.strategy() for one in ranges.values()))
@@ -123,7 +123,7 @@ class Family(ABC, Generic[Batch]):
 
     def strategy(self) -> st.SearchStrategy[Batch]:
         """Batches of one input, shrinking towards parameters that are simple."""
-        return self.points().map(lambda point: self.at([point]))
+        return self.any_point().map(lambda point: self.at([point]))
 
     def describe(self, point: Point) -> Drawing:
         """How the input at ``point`` is shown. Override it where its parameters are not the best way to say it."""

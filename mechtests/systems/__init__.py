@@ -4,6 +4,7 @@ from mechtests.systems.base import Head, System
 from mechtests.systems.causal_lm import CausalLM
 from mechtests.systems.induction import Induction
 from mechtests.systems.language_model import LanguageModel
+from mechtests.systems.odeformer import Odeformer
 from mechtests.systems.subtraction import Subtraction
 
-__all__ = ["CausalLM", "Head", "Induction", "LanguageModel", "Subtraction", "System"]
+__all__ = ["CausalLM", "Head", "Induction", "LanguageModel", "Odeformer", "Subtraction", "System"]

@@ -148,7 +148,7 @@ def test_a_range_with_an_end_that_is_no_number_is_refused(ends):
 
 
 @steady
-@given(FAMILY.points(), FAMILY.points())
+@given(FAMILY.any_point(), FAMILY.any_point())
 def test_a_batch_holds_the_inputs_of_its_points_in_order(first, second):
     batch = FAMILY.at([first, second])
     assert batch["x"].tolist() == [first["x"], second["x"]]
@@ -156,7 +156,7 @@ def test_a_batch_holds_the_inputs_of_its_points_in_order(first, second):
 
 
 @steady
-@given(FAMILY.points())
+@given(FAMILY.any_point())
 def test_a_point_lies_in_the_family(point):
     ranges = FAMILY.parameters
     assert list(point) == list(ranges)

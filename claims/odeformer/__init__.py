@@ -1,0 +1,1 @@
+"""Claims about the ODEFormer, which reads trajectories and writes the equations that they solve."""
