@@ -243,16 +243,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted = config.option.claims_of
-    if not wanted:
+    if not config.option.claims_of:
         return
+    sources = config.stash[MODELS].sources
+    wanted = {sources[name].system if name in sources else name for name in config.option.claims_of}
     of_others = [item for item in items if not _is_claim_of(item, wanted)]
     items[:] = [item for item in items if _is_claim_of(item, wanted)]
     if of_others:
         config.hook.pytest_deselected(items=of_others)
 
 
-def _is_claim_of(item: pytest.Item, systems: list[str]) -> bool:
+def _is_claim_of(item: pytest.Item, systems: set[str]) -> bool:
     claim = claim_of(item.function) if isinstance(item, pytest.Function) else None
     return claim is not None and claim.system in systems
 

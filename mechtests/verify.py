@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from mechtests.checkpoints import Checkpoint, read
+from mechtests.checkpoints import CheckpointError, read
 from mechtests.comparison import Change, Comparison, Side, compare, comparison_html, comparison_markdown, side_of
 from mechtests.report import read_results
 from mechtests.report.badge import badge_svg
@@ -55,7 +55,7 @@ class Run:
     """How claims are judged.
 
     Attributes:
-        claims: where they are; by default ``claims/SYSTEM`` or ``claims``, else where pytest looks.
+        claims: where they are; by default ``claims/KIND`` or ``claims``, else where pytest looks.
         select: an expression that selects some of them, as pytest's ``-k`` takes it.
         history: the arguments that say which ledger the run is added to.
     """
@@ -71,7 +71,8 @@ def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None =
     pytest runs as a process of its own and writes to standard error.
 
     Args:
-        named: the checkpoints' paths, or ``SYSTEM=PATH`` where the system is not the one that the file names.
+        named: the checkpoints' paths, or ``KIND=PATH`` as pytest's ``--checkpoint`` takes them, for files without
+            provenance.
         folder: where to write.
         run: how claims are judged.
         baseline: what to compare with. Where only some claims are selected, the others are not missed.
@@ -81,14 +82,14 @@ def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None =
         ComparisonError: the baseline has nothing in common with them.
         VerifyError: no claim could be judged.
     """
-    checkpoints = [_checkpoint(one) for one in named]
-    systems = list(dict.fromkeys(system for system, _ in checkpoints))
+    checkpoints = [_named(one) for one in named]
+    kinds = list(dict.fromkeys(one.kind for one in checkpoints))
     (folder / RESULTS).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-rN", *map(str, _places(systems, run.claims))]
-    for system in systems:
-        command += ["--claims-of", system]
-    for system, checkpoint in checkpoints:
-        command += ["--checkpoint", f"{system}={_as_glob(checkpoint.path)}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-rN", *map(str, _places(kinds, run.claims))]
+    for kind in kinds:
+        command += ["--claims-of", kind]
+    for one in checkpoints:
+        command += ["--checkpoint", f"{one.kind}={_as_glob(one.path)}"]
     command += [
         "--claims-results",
         str((folder / RESULTS).absolute()),
@@ -98,9 +99,7 @@ def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None =
     command += ["-k", run.select] if run.select else []
     code = subprocess.run([*command, *run.history], stdout=sys.stderr, check=False).returncode
     if code == _NO_TESTS:
-        raise VerifyError(
-            f"no claim of {', '.join(systems)} was selected. Name the folder with --claims, or change -k."
-        )
+        raise VerifyError(f"no claim of {', '.join(kinds)} was selected. Name the folder with --claims, or change -k.")
     if code not in _JUDGED or not (folder / RESULTS).exists():
         raise VerifyError(f"pytest ended with code {code}, and its output says why.")
     document = read_results(folder / RESULTS)
@@ -113,10 +112,20 @@ def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None =
     return verified
 
 
-def _checkpoint(named: str) -> tuple[str, Checkpoint]:
-    system, equals, path = named.rpartition("=") if not Path(named).exists() else ("", "", named)
-    checkpoint, _ = read(Path(path))
-    return system if equals else checkpoint.provenance.system, checkpoint
+class _Named(NamedTuple):
+    kind: str
+    path: Path
+    sha256: str | None  # known where the file names its own system
+
+
+def _named(named: str) -> _Named:
+    kind, equals, path = ("", "", named) if Path(named).exists() else named.partition("=")
+    if not equals:
+        checkpoint, _ = read(Path(named))
+        return _Named(checkpoint.provenance.system, checkpoint.path, checkpoint.sha256)
+    if not Path(path).exists():
+        raise CheckpointError(f"{named}: no such checkpoint. Expected a file, or KIND=PATH.")
+    return _Named(kind, Path(path), None)
 
 
 def _as_glob(path: Path) -> str:
@@ -124,24 +133,22 @@ def _as_glob(path: Path) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in os.path.abspath(path))
 
 
-def _places(systems: Sequence[str], given: Path | None) -> list[Path]:
+def _places(kinds: Sequence[str], given: Path | None) -> list[Path]:
     if given is not None:
         return [given]
     claims = Path("claims")
-    own = [claims / system for system in systems]
+    own = [claims / kind for kind in kinds]
     if all(folder.is_dir() for folder in own):
         return own
     return [claims] if claims.is_dir() else []
 
 
-def _check_judged(document: dict[str, Any], checkpoints: Sequence[tuple[str, Checkpoint]]) -> None:
+def _check_judged(document: dict[str, Any], checkpoints: Sequence[_Named]) -> None:
     seen = {claim["checkpoint"]["sha256"] for claim in document["claims"] if claim["checkpoint"]}
-    for _, checkpoint in checkpoints:
-        if checkpoint.sha256 not in seen:
+    for one in checkpoints:
+        if one.sha256 not in seen and (one.sha256 or not seen):
             reasons = (claim["reason"] for claim in document["claims"] if claim["verdict"] == "untested")
-            raise VerifyError(
-                f"{checkpoint.path}: no claim could be judged ({next(reasons, None) or 'none says why'})."
-            )
+            raise VerifyError(f"{one.path}: no claim could be judged ({next(reasons, None) or 'none says why'}).")
 
 
 def _write(verified: Verified) -> None:

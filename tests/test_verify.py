@@ -103,6 +103,7 @@ class TestCommand:
         ("words", "said"),
         [
             (["none.safetensors"], "none.safetensors: no such checkpoint"),
+            (["tiny=none.safetensors"], "tiny=none.safetensors: no such checkpoint"),
             (["conftest.py"], "not a whole safetensors file"),
             (["weights/good.safetensors", "--baseline", "none.json"], "none.json: no such file"),
             (["weights/good.safetensors", "--claims", "nowhere"], "nowhere: no such folder or file of claims"),

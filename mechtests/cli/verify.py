@@ -29,7 +29,7 @@ def add_verify(commands: Commands) -> None:
         "checkpoints",
         nargs="+",
         metavar="CHECKPOINT",
-        help="a .safetensors file with provenance, or SYSTEM=FILE",
+        help="a .safetensors file with provenance, or KIND=PATH as pytest's --checkpoint takes it",
     )
     add_run(parser)
     parser.add_argument(
