@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: claims test check bench figures clean
 
 claims: $(READY)
-	$(BIN)/pytest claims/
+	$(BIN)/pytest claims/ -n auto --dist worksteal
 
 test: $(READY)
 	$(BIN)/pytest tests/

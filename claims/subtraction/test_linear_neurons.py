@@ -45,7 +45,19 @@ def test_linear_fits(subtraction, evidence):
     relevant = sign_relevant(subtraction)
     if not relevant.any():
         return evidence.undefined("no neuron is sign-relevant")
+    show_steepest(subtraction, relevant, evidence)
     evidence.census(operand_fit(subtraction).r2[relevant] >= 0.9)
+
+
+def show_steepest(subtraction, relevant, evidence):
+    """A figure of the steepest of the sign-relevant neurons: its pre-activation, and its linear fit, against b - a."""
+    fit = operand_fit(subtraction)
+    neuron = int((fit.r2.sqrt() * fit.spread).masked_fill(~relevant, -1).argmax())
+    gaps = torch.arange(-99, 100)
+    of_gap = torch.nn.functional.one_hot((PROBLEMS.gap + 99).long(), len(gaps)).double()
+    for name, values in (("pre-activation", subtraction.preactivations(PROBLEMS)), ("linear fit", plane(subtraction))):
+        mean = of_gap.T @ values[:, neuron].double().cpu() / of_gap.sum(0)
+        evidence.curve(f"{name} of neuron {neuron}, the steepest, against b - a", gaps, mean)
 
 
 @claim(
