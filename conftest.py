@@ -2,7 +2,7 @@
 
 import torch
 
-pytest_plugins = ["fixtures.odeformer", "fixtures.subtraction", "pytester"]
+pytest_plugins = ["fixtures.odeformer", "fixtures.subtraction", "fixtures.induction", "pytester"]
 
 # The models are small: a second thread saves little, costs much on a busy machine, and changes the order of sums.
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from mechtests.evidence import Evidence
 from mechtests.expectations import ClaimError, Difference, Exact, Mean, Monotone, Permutation, Rank, Rate
 from mechtests.families import Drawing, Family, Integer, Parameters, Point, Real
 from mechtests.interventions import Edit, Place, at, keep_only, mean, patch, replace, resample, scale, zero
-from mechtests.models import system_fixture
+from mechtests.models import checkpoint_kind, system_fixture
 from mechtests.replication import Finding, findings
 from mechtests.systems import Head, System
 from mechtests.verdict import Verdict
@@ -42,6 +42,7 @@ __all__ = [
     "System",
     "Verdict",
     "at",
+    "checkpoint_kind",
     "claim",
     "findings",
     "instead",

@@ -6,10 +6,10 @@ Nothing here ever unpickles. Whatever is wrong with a file is told in one :class
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +20,9 @@ SCHEMA = "mechtests-checkpoint/1"
 """Names the form of the header; a file with another one is refused."""
 
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class CheckpointError(Exception):
@@ -111,6 +114,37 @@ def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
                 "Train it again or use an earlier step."
             )
     return Checkpoint(path, hashlib.sha256(content).hexdigest(), provenance), tensors
+
+
+def load(path: Path, system: str, config: type[Any], build: Callable[[Any], M]) -> tuple[Checkpoint, M]:
+    """The checkpoint at ``path``, and the module that it is of, with its weights.
+
+    Args:
+        path: of the file.
+        system: the system that it must belong to.
+        config: the dataclass of the architecture's sizes.
+        build: from the sizes to the module.
+
+    Raises:
+        CheckpointError: as :func:`read` and :func:`fill`, or it belongs to another system, or its sizes are not those
+            of this one.
+    """
+    checkpoint, tensors = read(path)
+    provenance = checkpoint.provenance
+    if provenance.system != system:
+        raise CheckpointError(
+            f"{path}: holds a model of the system {provenance.system!r}, expected {system!r}. "
+            f"Give it as --checkpoint {provenance.system}={path}."
+        )
+    try:
+        module = build(config(**provenance.config))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: the architecture in the header is not one of the system {system} ({error}). "
+            f"Expected sizes {', '.join(field.name for field in fields(config))}."
+        ) from error
+    fill(module, tensors, path)
+    return checkpoint, module
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -4,7 +4,7 @@ import glob
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -18,19 +18,35 @@ Loader = Callable[[Path, torch.device, Cache], System]
 
 @dataclass(frozen=True)
 class SystemSource:
-    """How a system's checkpoints are found and loaded.
+    """How one kind of checkpoint is found and loaded.
 
     Attributes:
-        name: the system's name, which is also its fixture's and the first part of its claims' ids.
+        name: what the user calls it in ``--checkpoint NAME=PATH``; a system's own kind has the system's name.
         load: from a path, a device and the run's cache to the system; raises :class:`CheckpointError`.
         default: a glob of the checkpoints that are judged when the user names none.
         obtain: the command that gets the checkpoints, told where they are missing.
+        system: the system whose claims they are judged on, which is also its fixture's name.
     """
 
     name: str
     load: Loader
     default: str
     obtain: str
+    system: str
+
+
+class Found(NamedTuple):
+    """A checkpoint to judge: its kind, and where it is; no path where there is none of that kind."""
+
+    kind: str
+    path: Path | None
+
+    @property
+    def label(self) -> str:
+        """What its tests are called."""
+        if self.path is None:
+            return "no-checkpoint"
+        return self.path.name if self.path.is_dir() else self.path.stem
 
 
 _SOURCES: dict[str, SystemSource] = {}
@@ -39,20 +55,35 @@ _SOURCES: dict[str, SystemSource] = {}
 def system_fixture(name: str, load: Loader, default: str | Path, obtain: str) -> Any:
     """A pytest fixture of the system ``name`` that gives each of its checkpoints in turn.
 
-    Arguments are those of :class:`SystemSource`. The checkpoints are those of ``--checkpoint NAME=PATH`` where the user
-    gave some, else the files that match ``default``.
+    The checkpoints are those that the user named with ``--checkpoint NAME=PATH``, else the files that match
+    ``default``.
+
+    Args:
+        name: the first part of its claims' ids.
+        load: from a path, a device and the run's cache to the system; raises :class:`CheckpointError`.
+        default: a glob of the checkpoints that are judged when the user names none.
+        obtain: the command that gets the checkpoints, told where they are missing.
     """
-    _SOURCES[name] = SystemSource(name, load, str(default), obtain)
+    _SOURCES[name] = SystemSource(name, load, str(default), obtain, name)
 
     @pytest.fixture(scope="session", name=name)
     def system(request: pytest.FixtureRequest) -> System:
         models: Models = request.config.stash[MODELS]
         try:
-            return models.load(name, request.param)
+            return models.load(request.param)
         except CheckpointError as error:
             pytest.skip(str(error))
 
     return system
+
+
+def checkpoint_kind(name: str, of: str, load: Loader, default: str | Path, obtain: str) -> None:
+    """Let the fixture of the system ``of`` give models of another kind as well, so that its claims judge them too.
+
+    The user names them with ``--checkpoint NAME=PATH``. Where the user names checkpoints of any kind that a fixture
+    gives, it gives no others. The other arguments are those of :func:`system_fixture`.
+    """
+    _SOURCES[name] = SystemSource(name, load, str(default), obtain, of)
 
 
 class Models:
@@ -68,12 +99,17 @@ class Models:
                     f"--checkpoint {pair}: expected SYSTEM=PATH, as in subtraction=run/step-1000.safetensors."
                 )
             self._named.setdefault(system, []).append(path)
-        self._loaded: dict[tuple[str, Path | None], System | CheckpointError] = {}
+        self._loaded: dict[Found, System | CheckpointError] = {}
 
     @property
     def sources(self) -> Mapping[str, SystemSource]:
-        """The systems that have a fixture, by name."""
+        """The kinds of checkpoint that can be named, by name."""
         return _SOURCES
+
+    @property
+    def systems(self) -> set[str]:
+        """The systems that have a fixture."""
+        return {source.system for source in self.sources.values() if source.name == source.system}
 
     def check_named(self, all_known: bool) -> None:
         """Load every checkpoint that the user named.
@@ -84,59 +120,69 @@ class Models:
         Raises:
             CheckpointError: a named system is unknown, a path matches no file, or a file cannot be used.
         """
-        for system in self._named:
-            if system not in self.sources:
+        for kind in self._named:
+            if kind not in self.sources:
                 if not all_known:
                     continue
                 known = ", ".join(sorted(self.sources)) or "none"
-                raise CheckpointError(f"--checkpoint {system}=…: no such system. Known here: {known}.")
-            for path in self.paths(system):
-                self.load(system, path)
+                raise CheckpointError(f"--checkpoint {kind}=…: no such system. Known here: {known}.")
+            for found in self._of_kind(kind):
+                self.load(found)
 
-    def paths(self, system: str) -> list[Path | None]:
-        """The checkpoints of ``system`` to judge; ``[None]`` where there is no file."""
-        patterns = self._named.get(system) or [self.sources[system].default]
-        found: list[Path | None] = []
-        for pattern in patterns:
-            matches = sorted(glob.glob(pattern))
-            if not matches and system in self._named:
-                raise CheckpointError(f"--checkpoint {system}={pattern}: no such file.")
-            found += [path for match in matches if (path := Path(match)) not in found]
-        return found or [None]
+    def found(self, system: str) -> list[Found]:
+        """The checkpoints to judge on the claims of ``system``; one without a path where there is no file.
+
+        Raises:
+            CheckpointError: a path that the user named matches no file.
+        """
+        kinds = [source.name for source in self.sources.values() if source.system == system]
+        kinds = [kind for kind in kinds if kind in self._named] or kinds
+        every = [found for kind in kinds for found in self._of_kind(kind)]
+        return [found for found in every if found.path] or [Found(system, None)]
 
     def named(self, system: str) -> bool:
-        """Whether the user named checkpoints of ``system``."""
-        return system in self._named
+        """Whether the user named checkpoints to judge on the claims of ``system``."""
+        return any(self.sources[kind].system == system for kind in self._named if kind in self.sources)
 
     def all(self, system: str) -> list[System]:
-        """Every usable checkpoint of ``system`` that this run judges; none of a system that has no fixture."""
+        """Every usable checkpoint that this run judges on the claims of ``system``; none where it has no fixture."""
         systems = []
-        for path in self.paths(system) if system in self.sources else ():
+        for found in self.found(system) if system in self.systems else ():
             try:
-                systems.append(self.load(system, path))
+                systems.append(self.load(found))
             except CheckpointError:
                 continue  # told where the checkpoint itself is judged
         return systems
 
-    def load(self, system: str, path: Path | None) -> System:
-        """The model at ``path``, on the run's device.
+    def load(self, found: Found) -> System:
+        """The model at ``found``, on the run's device.
 
         Raises:
             CheckpointError: there is no file, or it cannot be used.
         """
-        if (system, path) not in self._loaded:
-            self._loaded[system, path] = self._load(system, path)
-        loaded = self._loaded[system, path]
+        if found not in self._loaded:
+            self._loaded[found] = self._load(found)
+        loaded = self._loaded[found]
         if isinstance(loaded, CheckpointError):
             raise loaded
         return loaded
 
-    def _load(self, system: str, path: Path | None) -> System | CheckpointError:
-        source = self.sources[system]
-        if path is None:
-            return CheckpointError(f"no checkpoint of {system} at {source.default}. Get one with: {source.obtain}")
+    def _of_kind(self, kind: str) -> list[Found]:
+        patterns = self._named.get(kind) or [self.sources[kind].default]
+        paths: list[Path] = []
+        for pattern in patterns:
+            matches = sorted(glob.glob(pattern))
+            if not matches and kind in self._named:
+                raise CheckpointError(f"--checkpoint {kind}={pattern}: no such file.")
+            paths += [path for match in matches if (path := Path(match)) not in paths]
+        return [Found(kind, path) for path in paths]
+
+    def _load(self, found: Found) -> System | CheckpointError:
+        source = self.sources[found.kind]
+        if found.path is None:
+            return CheckpointError(f"no checkpoint of {found.kind} at {source.default}. Get one with: {source.obtain}")
         try:
-            return source.load(path, self.device, self.cache)
+            return source.load(found.path, self.device, self.cache)
         except CheckpointError as error:
             return error
 

@@ -196,13 +196,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         _check_test(metafunc, claim)
     known = metafunc.config.stash[MODELS]
     for name in metafunc.fixturenames:
-        if name in known.sources:
+        if name in known.systems:
             try:
-                paths = known.paths(name)
+                found = known.found(name)
             except CheckpointError as error:
                 pytest.fail(str(error), pytrace=False)
-            ids = [path.stem if path else "no-checkpoint" for path in paths]
-            metafunc.parametrize(name, paths, ids=ids, indirect=True, scope="session")
+            ids = [one.label for one in found]
+            metafunc.parametrize(name, found, ids=ids, indirect=True, scope="session")
 
 
 def _check_test(metafunc: pytest.Metafunc, claim: Claim) -> None:
@@ -289,8 +289,8 @@ def _parameters(item: pytest.Function) -> dict[str, Any]:
     if not hasattr(item, "callspec"):
         return {}
     given = {name: item.funcargs.get(name, value) for name, value in item.callspec.params.items()}
-    sources = item.config.stash[MODELS].sources
-    return {name: value for name, value in given.items() if name not in sources and not isinstance(value, System)}
+    systems = item.config.stash[MODELS].systems
+    return {name: value for name, value in given.items() if name not in systems and not isinstance(value, System)}
 
 
 def _story(item: pytest.Function) -> str:

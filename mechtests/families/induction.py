@@ -49,6 +49,11 @@ class RepeatedSequences:
         return self._from_second(self._place, 1)
 
     @property
+    def shown_before(self) -> Bool[Tensor, "sequence pos"]:
+        """The same tokens where they are shown for the first time."""
+        return self._from_second(self._place + self.distance.unsqueeze(1), 1)
+
+    @property
     def targets(self) -> Int[Tensor, "sequence query"]:
         """Where induction attends from each position of the second showing: after the first showing of its token.
 

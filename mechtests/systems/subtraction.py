@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from mechtests import checkpoints
 from mechtests.cache import Cache
-from mechtests.checkpoints import CheckpointError, fill, read
 from mechtests.families import Problems
 from mechtests.interventions import Axes, Edit, Place, SiteError, at, note
 from mechtests.systems.base import Derived, Head, System
@@ -68,22 +68,9 @@ class Subtraction(System):
         """The system with the weights at ``path``.
 
         Raises:
-            CheckpointError: the file cannot be used; see :func:`mechtests.checkpoints.read`.
+            CheckpointError: the file cannot be used; see :func:`mechtests.checkpoints.load`.
         """
-        checkpoint, tensors = read(path)
-        if checkpoint.provenance.system != "subtraction":
-            raise CheckpointError(
-                f"{path}: holds a model of the system {checkpoint.provenance.system!r}, expected 'subtraction'. "
-                f"Give it as --checkpoint {checkpoint.provenance.system}={path}."
-            )
-        try:
-            module = SubtractionTransformer(SubtractionConfig(**checkpoint.provenance.config))
-        except (TypeError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{path}: the architecture in the header is not a subtraction transformer's ({error}). "
-                f"Expected sizes {', '.join(SubtractionConfig.__dataclass_fields__)}."
-            ) from error
-        fill(module, tensors, path)
+        checkpoint, module = checkpoints.load(path, "subtraction", SubtractionConfig, SubtractionTransformer)
         return cls(module.to(device), "subtraction", checkpoint=checkpoint, cache=cache)
 
     def fresh_module(self) -> SubtractionTransformer:

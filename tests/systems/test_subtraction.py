@@ -325,7 +325,7 @@ class TestLoading:
         ids=["unknown", "text", "negative", "none"],
     )
     def test_sizes_of_another_architecture_are_refused(self, saved, config):
-        with pytest.raises(CheckpointError, match=r"not a subtraction transformer's.*Expected sizes d_vocab"):
+        with pytest.raises(CheckpointError, match=r"not one of the system subtraction.*Expected sizes d_vocab"):
             self.load(saved(config=config))
 
     def test_weights_that_do_not_fit_the_sizes_are_refused(self, saved):

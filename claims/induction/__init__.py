@@ -1,0 +1,1 @@
+"""Claims about induction heads in transformers that predict the next token."""

@@ -1,0 +1,89 @@
+"""What the claims of this folder measure of a sequence, and how they ablate heads."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from claims.induction.selectors import discovery_sequences
+from claims.induction.source import sequences
+from mechtests import Edit, Head, mean, resample, scale, zero
+from mechtests.families import RepeatedSequences
+from mechtests.systems import LanguageModel
+
+Tokens = Int[Tensor, "sequence pos"]
+Ablation = Callable[[LanguageModel, Sequence[Head], Tokens, torch.Generator], list[Edit]]
+
+
+ROUNDING = 1e-4
+"""What float32 may lose in sums of the length that models have, as a share of the greatest value."""
+
+
+def relative(found: Tensor, expected: Tensor) -> Tensor:
+    """The greatest difference, as a share of the greatest value."""
+    return (found - expected).abs().max() / expected.abs().max()
+
+
+def some_tokens(model: LanguageModel, generator: torch.Generator) -> Tokens:
+    """Sixteen sequences, on the model's device."""
+    return sequences(model).sample(16, generator).tokens.to(model.device)
+
+
+def repeated(drawn: RepeatedSequences) -> Tokens:
+    """The sequences with their segment shown twice."""
+    return drawn.tokens
+
+
+def unrepeated(drawn: RepeatedSequences) -> Tokens:
+    """The same sequences with other tokens in the place of the first showing."""
+    return drawn.unrepeated
+
+
+def attention_of(model: LanguageModel, tokens: Tokens, head: Head) -> Float[Tensor, "sequence query key"]:
+    """How one head attends."""
+    return model.pattern(tokens, head.layer)[:, head.index]
+
+
+def mean_over(
+    losses: Float[Tensor, "sequence foretold"], where: Bool[Tensor, "sequence pos"]
+) -> Float[Tensor, " sequence"]:
+    """Each sequence's mean loss over the tokens in ``where``."""
+    asked = where[:, 1:].to(losses.device)
+    return (losses * asked).sum(1) / asked.sum(1)
+
+
+def gain(
+    model: LanguageModel, drawn: RepeatedSequences, edits: Callable[[Tokens], Sequence[Edit]] = lambda _: ()
+) -> Float[Tensor, " sequence"]:
+    """In-context learning, in nats a token: how much easier the segment is for having been shown before.
+
+    Loss on the second showing where nothing repeats, less that where the segment does; both with the edits made, so
+    that an edit which harms every prediction alike takes nothing away.
+    """
+    without = mean_over(model.losses(drawn.unrepeated, *edits(drawn.unrepeated)), drawn.foretold)
+    return without - mean_over(model.losses(drawn.tokens, *edits(drawn.tokens)), drawn.foretold)
+
+
+def zeroed(model: LanguageModel, heads: Sequence[Head], _tokens: Tokens, _generator: torch.Generator) -> list[Edit]:
+    """Zero ablation of the heads' outputs."""
+    return [zero(model.head(head)) for head in heads]
+
+
+def averaged(model: LanguageModel, heads: Sequence[Head], _tokens: Tokens, _generator: torch.Generator) -> list[Edit]:
+    """Mean ablation: each position gets its mean over the sequences on which heads were looked for."""
+    reference = discovery_sequences(model).tokens
+    return [mean(place, model.activations(reference, [place.site])[place.site]) for place in map(model.head, heads)]
+
+
+def resampled(model: LanguageModel, heads: Sequence[Head], tokens: Tokens, generator: torch.Generator) -> list[Edit]:
+    """Resample ablation: each sequence gets the heads' outputs on another one."""
+    return [
+        resample(place, model.activations(tokens, [place.site])[place.site], generator)
+        for place in map(model.head, heads)
+    ]
+
+
+def scaled(model: LanguageModel, heads: Sequence[Head], factor: float) -> list[Edit]:
+    """The heads' outputs multiplied by ``factor``."""
+    return [scale(model.head(head), factor) for head in heads]

@@ -1,0 +1,91 @@
+"""Copying: do the induction heads raise the logit of the token that they attend to?"""
+
+import pytest
+
+from claims.induction.circuits import attention_only, copying_circuit
+from claims.induction.measures import attention_of, mean_over
+from claims.induction.selectors import (
+    induction_head,
+    induction_heads,
+    other_heads,
+    previous_token_head,
+    previous_token_heads,
+    strongest_induction_head,
+)
+from claims.induction.source import IN_CONTEXT, LECTURE, sequences
+from mechtests import Exact, Mean, Rate, claim, instead, shuffled_weights, untrained
+from mechtests.instruments import attributions, copying_score, positive_eigenvalue_share
+
+COPYING = LECTURE.section("Induction head – copying")
+alone_and_together = pytest.mark.parametrize("heads", [strongest_induction_head, induction_heads])
+
+
+@claim(
+    "induction/copying/raises-the-attended-token",
+    "Attending to a token raises its own logit above all others, for nine tokens in ten: the diagonal of "
+    "W_E·W_V·W_O·W_U is the greatest entry of its row.",
+    source=COPYING,
+    expect=Rate(at_least=0.9),
+    kind="structural",
+    controls=[untrained, shuffled_weights, instead("heads", previous_token_heads)],
+)
+@alone_and_together
+def test_raises_the_attended_token(induction, heads, evidence):
+    evidence.census(copying_circuit(induction, heads(induction)).diagonal_is_row_maximum())
+
+
+@claim(
+    "induction/copying/positive-eigenvalues",
+    "Nine in ten eigenvalues of W_E·W_V·W_O·W_U have a positive real part.",
+    source=COPYING,
+    expect=Exact(at_least=0.9),
+    kind="structural",
+    controls=[untrained, shuffled_weights, instead("heads", previous_token_heads)],
+)
+@alone_and_together
+def test_positive_eigenvalues(induction, heads, evidence):
+    eigenvalues = copying_circuit(induction, heads(induction)).eigenvalues()
+    evidence.exact(positive_eigenvalue_share(eigenvalues), len(eigenvalues))
+
+
+@claim(
+    "induction/copying/in-activations",
+    "Of all that the strongest induction head raises the logits of the sequence's tokens, half or more goes to those "
+    "that it attends to.",
+    source=IN_CONTEXT.section("Head activation evaluators"),
+    expect=Mean(at_least=0.5, bounds=(0, 1)),
+    controls=[untrained, shuffled_weights, instead("find", previous_token_head)],
+)
+@pytest.mark.parametrize("find", [induction_head])
+def test_in_activations(induction, find, evidence):
+    head = find(induction)
+    W_O = induction.weights(head.layer).W_O[[head.index]]
+    for drawn in evidence.batches(sequences(induction), size=32):
+        tokens, place = drawn.tokens.to(induction.device), induction.head(head)
+        pattern = attention_of(induction, tokens, head).unsqueeze(1)
+        z = induction.activations(tokens, [place])[place].unsqueeze(1)
+        evidence.observe(copying_score(pattern, z, W_O, induction.W_U, tokens)[:, 0])
+
+
+@claim(
+    "induction/copying/single-heads-dominate-the-logits",
+    "Where induction foretells the next token, the induction heads by themselves bring more to its logit than all "
+    "other paths through the model together, on nine sequences in ten.",
+    source=COPYING,
+    expect=Rate(at_least=0.9),
+    kind="structural",
+    controls=[untrained, instead("heads", previous_token_heads, other_heads)],
+)
+@pytest.mark.parametrize("heads", [induction_heads])
+def test_single_heads_dominate_the_logits(induction, heads, evidence):
+    model = attention_only(induction)
+    layers = [model.weights(layer) for layer in range(model.n_layers)]
+    single = {((head.layer, head.index),) for head in heads(model)}
+    centred = (model.W_U - model.W_U.mean(1, keepdim=True)).T
+    for drawn in evidence.batches(sequences(model), size=32):
+        tokens = drawn.tokens.to(model.device)
+        right = centred[tokens.roll(-1, 1)]  # at each position, the token after it
+        paths = attributions(model.embedded(tokens), layers, model.patterns(tokens), right)
+        signed = sum(term if path in single else -term for path, term in paths.items())
+        lead = mean_over(signed[:, :-1], drawn.foretold)
+        evidence.observe(lead > 0, margin=lead)

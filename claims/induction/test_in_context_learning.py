@@ -1,0 +1,42 @@
+"""In-context learning: are tokens easier to predict where the context has shown them before?"""
+
+import pytest
+
+from claims.induction.measures import mean_over, repeated, unrepeated
+from claims.induction.source import IN_CONTEXT, LECTURE, sequences
+from mechtests import Rate, claim, instead, untrained
+
+IN_CONTEXT_LEARNING = LECTURE.section("In-context learning")
+
+
+@claim(
+    "induction/in-context-learning/repeats-are-easier",
+    "On nine sequences in ten a segment's second showing has less loss than its first, token by token on average.",
+    source=IN_CONTEXT_LEARNING,
+    expect=Rate(at_least=0.9),
+    kind="behavioural",
+    controls=[untrained, instead("tokens", unrepeated)],
+)
+@pytest.mark.parametrize("tokens", [repeated])
+def test_repeats_are_easier(induction, tokens, evidence):
+    for drawn in evidence.batches(sequences(induction), size=32):
+        losses = induction.losses(tokens(drawn))
+        easier = mean_over(losses, drawn.shown_before) - mean_over(losses, drawn.foretold)
+        evidence.observe(easier > 0, margin=easier)
+
+
+@claim(
+    "induction/in-context-learning/later-tokens-are-easier",
+    "On nine sequences in ten the later half of the tokens has less loss than the earlier half.",
+    source=IN_CONTEXT.section("In-context learning"),
+    expect=Rate(at_least=0.9),
+    kind="behavioural",
+    controls=[untrained, instead("tokens", unrepeated)],
+)
+@pytest.mark.parametrize("tokens", [repeated])
+def test_later_tokens_are_easier(induction, tokens, evidence):
+    for drawn in evidence.batches(sequences(induction), size=32):
+        losses = induction.losses(tokens(drawn))
+        half = losses.shape[1] // 2
+        easier = losses[:, :half].mean(1) - losses[:, half:].mean(1)
+        evidence.observe(easier > 0, margin=easier)

@@ -1,0 +1,58 @@
+"""Previous-token head: does some head, below the induction heads, attend to the token before?"""
+
+import pytest
+
+from claims.induction.measures import attention_of
+from claims.induction.selectors import induction_head, next_previous_token_head, previous_token_head
+from claims.induction.source import LECTURE, sequences, short_sequences
+from mechtests import Difference, Mean, claim, instead, shuffled_weights, untrained
+from mechtests.instruments import previous_token_score
+
+SUMMARY = LECTURE.section("Induction head")
+
+
+@claim(
+    "induction/previous-token-head/exists",
+    "Some head in a layer below the strongest induction head's gives the previous token 0.5 of its attention or more, "
+    "on average.",
+    source=SUMMARY,
+    expect=Mean(at_least=0.5, bounds=(0, 1)),
+    controls=[untrained, shuffled_weights, instead("find", induction_head)],
+)
+@pytest.mark.parametrize("find", [previous_token_head])
+def test_exists(induction, find, evidence):
+    head = find(induction)
+    for drawn in evidence.batches(sequences(induction), size=32):
+        evidence.observe(previous_token_score(attention_of(induction, drawn.tokens, head), drawn.tokens))
+
+
+@claim(
+    "induction/previous-token-head/stands-out",
+    "The head that attends most to the previous token leads the next head of its layer by 0.1 of attention or more.",
+    source=SUMMARY,
+    expect=Difference(at_least=0.1, bounds=(-1, 1)),
+    controls=[untrained, shuffled_weights],
+)
+def test_stands_out(induction, evidence):
+    head, next_best = previous_token_head(induction), next_previous_token_head(induction)
+    if next_best is None:
+        return evidence.undefined("the head is the only one of its layer")
+    for drawn in evidence.batches(sequences(induction), size=32):
+        first, second = (
+            previous_token_score(attention_of(induction, drawn.tokens, one), drawn.tokens) for one in (head, next_best)
+        )
+        evidence.observe(first - second)
+
+
+@claim(
+    "induction/previous-token-head/on-short-sequences",
+    "On sequences of 24 tokens that head does so too.",
+    source=SUMMARY,
+    expect=Mean(at_least=0.5, bounds=(0, 1)),
+    criterion="robustness",
+    controls=[untrained, shuffled_weights],
+)
+def test_on_short_sequences(induction, evidence):
+    head = previous_token_head(induction)
+    for drawn in evidence.batches(short_sequences(induction), size=32):
+        evidence.observe(previous_token_score(attention_of(induction, drawn.tokens, head), drawn.tokens))

@@ -1,0 +1,80 @@
+"""Causal language models, as the claims about induction need them: patterns, losses and heads, whatever is inside."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from mechtests.instruments import Heads
+from mechtests.interventions import Edit
+from mechtests.systems.base import Head, System
+
+
+class LanguageModel(System):
+    """A causal transformer that predicts the next token, from token ids ``[sequence, pos]``."""
+
+    @property
+    @abstractmethod
+    def d_vocab(self) -> int:
+        """How many tokens there are."""
+
+    @property
+    @abstractmethod
+    def n_ctx(self) -> int:
+        """The longest sequence that the model takes."""
+
+    @property
+    @abstractmethod
+    def n_layers(self) -> int:
+        """How many layers of attention heads there are."""
+
+    @property
+    @abstractmethod
+    def n_heads(self) -> int:
+        """How many heads each layer has."""
+
+    @property
+    @abstractmethod
+    def W_E(self) -> Float[Tensor, "vocab model"]:
+        """The embeddings of the tokens."""
+
+    @property
+    @abstractmethod
+    def W_U(self) -> Float[Tensor, "model vocab"]:
+        """The unembedding, with the scale of a layer norm before it folded in."""
+
+    @abstractmethod
+    def weights(self, layer: int) -> Heads:
+        """The weights of a layer's heads, with the scale of a layer norm before them folded in."""
+
+    @property
+    def rotary(self) -> bool:
+        """Whether positions enter as rotations of queries and keys, so that ``W_Q W_Kᵀ`` alone gives no score."""
+        return False
+
+    @abstractmethod
+    def pattern_site(self, layer: int) -> str:
+        """The site of a layer's attention patterns, ``[sequence, head, query, key]``."""
+
+    @abstractmethod
+    def logits(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence pos vocab"]:
+        """Logits of the token after each position, with ``edits`` made on the way."""
+
+    @property
+    def heads(self) -> Sequence[Head]:
+        """All heads, layer by layer."""
+        return [Head(layer, index) for layer in range(self.n_layers) for index in range(self.n_heads)]
+
+    def pattern(
+        self, tokens: Int[Tensor, "sequence pos"], layer: int, *edits: Edit
+    ) -> Float[Tensor, "sequence head query key"]:
+        """How a layer's heads attend, with ``edits`` made on the way."""
+        site = self.pattern_site(layer)
+        return self.activations(tokens, [site], *edits)[site]
+
+    def losses(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence foretold"]:
+        """Cross-entropy, in nats, of every token but the first given those before it, with ``edits`` made."""
+        logits = self.logits(tokens, *edits)
+        return cross_entropy(logits[:, :-1].mT, tokens[:, 1:].to(logits.device), reduction="none")
