@@ -96,15 +96,18 @@ def flattest_head(model: Odeformer) -> Head:
 # Layer 0: tracing heads, extremum heads
 
 
-def first_layer(profiles: Float[Tensor, "head trajectory point"], model: Odeformer) -> Tensor:
-    """The part of a table of encoder heads that belongs to layer 0."""
-    return profiles[: model.module.config.n_enc_heads]
-
-
 @remembered
 def tracings(model: Odeformer) -> Float[Tensor, "reading head trajectory"]:
     """How well each head of layer 0 traces falling sigmoids, in the two readings of the word."""
     return traced(model, discovery(FALLING))
+
+
+@remembered
+def fresh_tracings(model: Odeformer) -> Float[Tensor, "direction reading head trajectory"]:
+    """The same on other falling sigmoids, and on these rising."""
+    falling = fresh(FALLING)
+    rising = SIGMOIDS.build(**{**falling.parameters, "direction": torch.ones(len(falling), dtype=torch.int64)})
+    return torch.stack([traced(model, falling), traced(model, rising)])
 
 
 def traced(model: Odeformer, trajectories: Trajectories) -> Float[Tensor, "reading head trajectory"]:
