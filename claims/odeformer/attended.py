@@ -83,6 +83,16 @@ def attention_to_points(
     return overall(_mean(torch.cat([found[site] for site in sites], 1), _counted(inputs)), layers)
 
 
+def attention_and_logits(
+    model: Odeformer, inputs: Inputs
+) -> tuple[Float[Tensor, "trajectory point"], Float[Tensor, "trajectory word vocab"]]:
+    """The same, value-weighted, and the logits of the equation's words, in one pass."""
+    layers = model.module.config.n_dec_layers
+    sites = [CROSS.format(i, KINDS["value"]) for i in range(layers)]
+    *patterns, logits = keeping_nothing(model).activations(inputs, [*sites, "logits"]).values()
+    return overall(_mean(torch.cat(patterns, 1), _counted(inputs)), layers), logits
+
+
 def overall(profiles: Float[Tensor, "head trajectory point"], layers: int) -> Float[Tensor, "trajectory point"]:
     """Summed over the heads of each layer, as shares, and averaged over the layers: values are longer in some."""
     by_layer = profiles.double().unflatten(0, (layers, -1)).sum(1)

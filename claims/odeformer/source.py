@@ -36,6 +36,8 @@ PLANES = LinearPlane(points=25, coefficient=(-0.5, 0.5), start=(0.5, 2.0))
 """Linear systems in two dimensions. Coefficients are small, so that no trajectory blows up."""
 GROWTH = Linear(points=30, rate=(0.1, 1.5))
 """``x' = kx`` with k > 0; :func:`decay` gives the same with ``-k``."""
+BOTH_WAYS = Linear(points=30, rate=(-1.5, 1.5))
+"""``x' = kx``, rising or falling."""
 SLIGHT_GROWTH = Linear(points=30, rate=(5e-5, 5e-4))
 """``x' = kx`` with constants of the order of 1e-4."""
 

@@ -13,6 +13,7 @@ import torch
 
 from claims.odeformer.attended import (
     at_points,
+    attention_and_logits,
     attention_to_points,
     discovered,
     judged,
@@ -299,7 +300,7 @@ def test_loses_its_status(odeformer, evidence):
         evidence.observe(torch.stack([(new[:, None] == candidates).any(1) for new in moved]).all(0))
 
 
-SOME = 32
+SOME = 16
 """Trajectories of a response along a dose."""
 
 
@@ -315,9 +316,11 @@ SOME = 32
 )
 def test_graded_by_the_shift(odeformer, evidence):
     trajectories = HARMONICS.sample(SOME, evidence.generator)
-    ready, shifts, paid = trajectories.rescaled(), [0.0, 0.05, 0.1, 0.2, 0.4], []
-    mat = mat_points(attention_to_points(odeformer, told_as(odeformer, ready, trajectories)))
-    for shift in shifts:
+    ready, shifts = trajectories.rescaled(), [0.0, 0.1, 0.2, 0.4]
+    attention = attention_to_points(odeformer, told_as(odeformer, ready, trajectories))
+    mat = mat_points(attention)
+    paid = [at_points(attention, mat).mean()]
+    for shift in shifts[1:]:
         inputs = told_as(odeformer, shifted(ready, mat, shift), trajectories)
         paid.append(at_points(attention_to_points(odeformer, inputs), mat).mean())
     evidence.curve("share of attention of the MAT point against its shift, in amplitudes", shifts, paid)
@@ -415,11 +418,10 @@ def averaged(odeformer, trajectories, points):
 @pytest.mark.parametrize("ablation", [deleted, averaged], ids=name_of)
 @pytest.mark.parametrize("point", [the_mat_point], ids=name_of)
 def test_necessary(odeformer, point, ablation, evidence):
-    for trajectories in few(evidence, Unsearched(HARMONICS), most=96):
-        inputs = forced(odeformer, trajectories)
-        attention = attention_to_points(odeformer, inputs)
+    for trajectories in few(evidence, Unsearched(HARMONICS), most=64):
+        attention, logits = attention_and_logits(odeformer, forced(odeformer, trajectories))
         chosen = point(attention, evidence.generator), another_point(attention, evidence.generator)
-        before = odeformer.logits(inputs).softmax(-1).cpu()
+        before = logits.softmax(-1).cpu()
         first, second = (
             (ablation(odeformer, trajectories, points) - before).abs().sum(-1).mean(1) for points in chosen
         )

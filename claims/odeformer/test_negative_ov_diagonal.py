@@ -123,7 +123,7 @@ def without(odeformer, inputs, removed):
 )
 @pytest.mark.parametrize("removed", [diagonal], ids=name_of)
 def test_matters_for_the_mat_point(odeformer, removed, evidence):
-    for trajectories in few(evidence, Unsearched(HARMONICS), most=96):
+    for trajectories in few(evidence, Unsearched(HARMONICS), most=64):
         inputs = forced(odeformer, trajectories)
         before = attention_to_points(odeformer, inputs)
         after = attention_to_points(odeformer, inputs, *without(odeformer, inputs, removed))

@@ -16,9 +16,9 @@ from claims.odeformer.lens import (
     pairs,
     slight_words,
 )
-from claims.odeformer.measures import name_of
+from claims.odeformer.measures import forced, name_of
 from claims.odeformer.selectors import the_layer
-from claims.odeformer.source import ATTENTION_LENS, GROWTH, discovery, few
+from claims.odeformer.source import ATTENTION_LENS, BOTH_WAYS, GROWTH, Unsearched, discovery, few
 from mechtests import Difference, Exact, Rate, claim, instead, mean, shuffled_weights, untrained, zero
 
 RISING, FALLING = 0, 1
@@ -144,10 +144,10 @@ def test_one_logit(odeformer, sign, evidence):
 # The other words
 
 
-def repeats(odeformer, layer):
-    """Whether the likeliest word is the one before, ``[trajectory word]``, up to the end."""
-    found = judged_words(odeformer)
-    return (found.tops[layer] == found.given)[:, :-1]
+def repeats(odeformer, layer, trajectories):
+    """Whether the likeliest word is the one before, ``[trajectory word]``."""
+    inputs = forced(odeformer, trajectories)
+    return (odeformer.logit_lens(inputs, None, layers=[layer])[0].argmax(-1) == inputs[2].to(odeformer.device)).cpu()
 
 
 AFTER_CONSTANT = [place + 1 for place in DIGITS]
@@ -165,8 +165,10 @@ AFTER_CONSTANT = [place + 1 for place in DIGITS]
 )
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_early_layers_repeat(odeformer, layer, evidence):
-    repeated = repeats(odeformer, the_layer(odeformer, layer))
-    evidence.observe(repeated[:, [i for i in range(repeated.shape[1]) if i not in AFTER_CONSTANT]].all(1))
+    layer = the_layer(odeformer, layer)
+    for trajectories in few(evidence, Unsearched(BOTH_WAYS)):
+        repeated = repeats(odeformer, layer, trajectories)
+        evidence.observe(repeated[:, [i for i in range(repeated.shape[1]) if i not in AFTER_CONSTANT]].all(1))
 
 
 @claim(
@@ -179,7 +181,9 @@ def test_early_layers_repeat(odeformer, layer, evidence):
 )
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_no_repeat_after_a_constant(odeformer, layer, evidence):
-    evidence.observe(~repeats(odeformer, the_layer(odeformer, layer))[:, AFTER_CONSTANT].any(1))
+    layer = the_layer(odeformer, layer)
+    for trajectories in few(evidence, Unsearched(BOTH_WAYS), most=512):
+        evidence.observe(~repeats(odeformer, layer, trajectories)[:, AFTER_CONSTANT].any(1))
 
 
 def rises(found):
