@@ -41,13 +41,11 @@ from claims.odeformer.source import (
     SIGMOIDS,
     Unsearched,
     few,
-    fresh,
 )
 from mechtests import (
     Difference,
     Exact,
     Head,
-    Mean,
     Monotone,
     Rank,
     Rate,
@@ -162,10 +160,10 @@ def tracing(odeformer, head, reading):
 
 @claim(
     "odeformer/derivative-head/tracing-head",
-    "The head of layer 0 traces falling sigmoids: by how much attention a point receives (received), or by the line "
-    "that its pattern draws (drawn).",
+    "The head of layer 0 traces falling sigmoids, with a correlation of 0.9 or more on nine in ten: by how much "
+    "attention a point receives (received), or by the line that its pattern draws (drawn).",
     source=ATTENTION_LENS,
-    expect=Mean(at_least=0.9, bounds=(-1, 1)),
+    expect=Rate(at_least=0.9),
     controls=[untrained],
     published="“trace the input sigmoid trajectory itself”",
 )
@@ -173,14 +171,14 @@ def tracing(odeformer, head, reading):
 @each_tracer
 def test_tracing_head(odeformer, head, reading, evidence):
     falling, _ = tracing(odeformer, head, reading)
-    evidence.observe(falling)
+    evidence.observe(falling >= 0.9)
 
 
 @claim(
     "odeformer/derivative-head/tracing-is-worse-for-rising",
-    "The head of layer 0 traces a falling sigmoid better than the same one rising.",
+    "The head of layer 0 traces a falling sigmoid better than the same one rising, on more than half of all sigmoids.",
     source=ATTENTION_LENS,
-    expect=Difference(above=0, bounds=(-2, 2)),
+    expect=Rate(above=0.5),
     controls=[untrained],
     published="“does not seem to perfectly trace the trajectory”",
 )
@@ -188,7 +186,7 @@ def test_tracing_head(odeformer, head, reading, evidence):
 @each_tracer
 def test_tracing_is_worse_for_rising(odeformer, head, reading, evidence):
     falling, rising = tracing(odeformer, head, reading)
-    evidence.observe(falling - rising)
+    evidence.observe(falling > rising)
 
 
 @claim(
@@ -356,15 +354,12 @@ def explained(targets, features):
 )
 @each_head
 def test_finite_difference(odeformer, head, evidence):
-    head, trajectories = the_head(odeformer, head), fresh(SIGMOIDS)
-    pattern = odeformer.attention(trajectories, head).cpu().double()
-    n = pattern.shape[-1]
+    head, n = the_head(odeformer, head), SIGMOIDS.points
     places = torch.arange(n)
-    stencil = torch.stack([(places[None] - places[:, None]) == offset for offset in NEAR], -1).double()
-    slope = speed(trajectories)
-    window = torch.stack([steep(trajectories).double(), slope / slope.amax(1, keepdim=True)], -1)
-    window = window[:, None].expand(-1, n, -1, -1)
-    targets = pattern.flatten(1)
-    evidence.observe(
-        explained(targets, stencil.reshape(1, n * n, -1)) - explained(targets, window.reshape(len(pattern), n * n, -1))
-    )
+    stencil = torch.stack([(places - places[:, None]) == offset for offset in NEAR], -1).double().flatten(0, 1)[None]
+    for trajectories in few(evidence, Unsearched(SIGMOIDS), most=256):
+        targets = odeformer.attention(trajectories, head).cpu().double().flatten(1)
+        slope = speed(trajectories)
+        window = torch.stack([steep(trajectories).double(), slope / slope.amax(1, keepdim=True)], -1)
+        window = window[:, None].expand(-1, n, -1, -1).flatten(1, 2)
+        evidence.observe(explained(targets, stencil) - explained(targets, window))
