@@ -219,7 +219,7 @@ class Evidence:
         assert isinstance(self.expect, Permutation)
         observed = float(self._checked([float(statistic(matrix))])[0])
         orders = (torch.randperm(matrix.shape[-1], generator=self.generator) for _ in range(PERMUTATION_DRAWS))
-        null = np.array([float(statistic(matrix[..., order.to(matrix.device)])) for order in orders])
+        null = np.array([float(statistic(matrix.index_select(-1, order.to(matrix.device)))) for order in orders])
         p = permutation_p_value(observed, null, self.expect.tail)
         self._record(Estimate(observed, None, matrix.numel(), e_from_p(p), p))
 
