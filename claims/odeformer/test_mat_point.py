@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from claims.odeformer.attended import (
     at_points,
@@ -341,6 +343,16 @@ def warped(ready, power):
     return replace(ready, times=1 + 9 * ((ready.times - 1) / 9) ** power)
 
 
+@settings(deadline=None, derandomize=True, max_examples=5)
+@given(HARMONICS.strategy(), st.permutations(range(POINTS)))
+def test_attention_moves_with_the_points(odeformer, trajectory, order):
+    """For every checkpoint, which is why a place in the input can be no reason: no claim, and it may not fail."""
+    points, *rest = forced(odeformer, trajectory)
+    before = attention_to_points(odeformer, (points, *rest))
+    after = attention_to_points(odeformer, (points[:, order], *rest))
+    torch.testing.assert_close(after, before[:, order], atol=1e-5, rtol=1e-3)
+
+
 @claim(
     "odeformer/mat-point/not-the-index",
     "Each point keeps its attention to within 1e-4 when the points are given in another order: what makes it the MAT "
@@ -418,7 +430,7 @@ def averaged(odeformer, trajectories, points):
 @pytest.mark.parametrize("ablation", [deleted, averaged], ids=name_of)
 @pytest.mark.parametrize("point", [the_mat_point], ids=name_of)
 def test_necessary(odeformer, point, ablation, evidence):
-    for trajectories in few(evidence, Unsearched(HARMONICS), most=64):
+    for trajectories in few(evidence, Unsearched(HARMONICS), most=32):
         attention, logits = attention_and_logits(odeformer, forced(odeformer, trajectories))
         chosen = point(attention, evidence.generator), another_point(attention, evidence.generator)
         before = logits.softmax(-1).cpu()
