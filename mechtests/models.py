@@ -130,15 +130,14 @@ class Models:
                 self.load(found)
 
     def found(self, system: str) -> list[Found]:
-        """The checkpoints to judge on the claims of ``system``; one without a path where there is no file.
+        """The checkpoints to judge on the claims of ``system``; one without a path for a kind that has no file.
 
         Raises:
             CheckpointError: a path that the user named matches no file.
         """
         kinds = [source.name for source in self.sources.values() if source.system == system]
         kinds = [kind for kind in kinds if kind in self._named] or kinds
-        every = [found for kind in kinds for found in self._of_kind(kind)]
-        return [found for found in every if found.path] or [Found(system, None)]
+        return [found for kind in kinds for found in self._of_kind(kind) or [Found(kind, None)]]
 
     def named(self, system: str) -> bool:
         """Whether the user named checkpoints to judge on the claims of ``system``."""

@@ -778,6 +778,18 @@ class TestCheckpoints:
         assert "no checkpoint of tiny" in record["reason"]
         assert "make weights" in record["reason"]
 
+    def test_of_another_kind_are_judged_on_the_same_claims_and_untested_where_missing(self, tiny):
+        more = "import mechtests\nmechtests.checkpoint_kind('large', 'tiny', load, 'large/*', 'fetch large')"
+        tiny.claims(ON_TINY, conftest=f"{TINY_CONFTEST}\n{more}\n")
+        seed = tiny.weights("seed0", bias=1.0)
+        result = tiny.run()
+        assert outcomes(result) == {"passed": 1, "untested": 1}
+        (reason,) = [claim["reason"] for claim in tiny.document()["claims"] if claim["verdict"] == "untested"]
+        assert "no checkpoint of large" in reason
+        assert "fetch large" in reason
+        assert outcomes(tiny.run(f"--checkpoint=large={seed}")) == {"passed": 1}
+        assert outcomes(tiny.run(f"--checkpoint=tiny={seed}")) == {"passed": 1}
+
     def test_are_each_judged_and_named(self, tiny):
         tiny.weights("seed0", bias=1.0)
         tiny.weights("seed1", bias=-1.0)
