@@ -267,7 +267,7 @@ class TestAFixedPoint:
 def test_a_point_without_value_is_a_sink(null, verdict):
     for stack, site in (("encoder", r"encoder\.attentions\.1"), ("cross", r"decoder\.encoder_attn\.4")):
         sink = Planted(stack, [(site + r"\.pattern", [5], at_time), (site + r"\.value_weighted", [5], flat)])
-        name = f"attention-sinks/sinks-exist[{stack}-in_its_place]"
+        name = f"attention-sinks/sinks-exist[in_its_place-{stack}]"
         assert verdict(name, sink) is SUPPORTED
         assert verdict(name, null) is not SUPPORTED
 
