@@ -1,4 +1,4 @@
-"""Sign prediction: at which layer, by which logit and from which points is the sign of ``x' = ±kx`` written?
+"""Sign prediction: at which layer, by which logit and from which points is the sign of x' = ±kx written?
 
 The equation's words are given as they should be, which before the sign is one word that all these systems share.
 """
