@@ -179,7 +179,10 @@ class Models:
     def _load(self, found: Found) -> System | CheckpointError:
         source = self.sources[found.kind]
         if found.path is None:
-            return CheckpointError(f"no checkpoint of {found.kind} at {source.default}. Get one with: {source.obtain}")
+            # A report is read on other machines: what lies below is named from here.
+            where = Path(source.default)
+            where = where.relative_to(here) if where.is_relative_to(here := Path.cwd()) else where
+            return CheckpointError(f"no checkpoint of {found.kind} at {where}. Get one with: {source.obtain}")
         try:
             return source.load(found.path, self.device, self.cache)
         except CheckpointError as error:
