@@ -64,6 +64,8 @@ def system_fixture(name: str, load: Loader, default: str | Path, obtain: str) ->
         default: a glob of the checkpoints that are judged when the user names none.
         obtain: the command that gets the checkpoints, told where they are missing.
     """
+    for kind in [kind for kind, source in _SOURCES.items() if source.system == name]:
+        del _SOURCES[kind]  # of an earlier statement of this system, in another suite of this process
     _SOURCES[name] = SystemSource(name, load, str(default), obtain, name)
 
     @pytest.fixture(scope="session", name=name)

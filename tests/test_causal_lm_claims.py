@@ -86,6 +86,6 @@ def test_without_the_library_the_claims_are_untested_and_say_what_to_run(suite, 
     save(suite.path / "shipped" / "whole")
     monkeypatch.setitem(sys.modules, "transformers", None)
     suite.runpytest_inprocess("--claims-results", "results.json")
-    (record,) = claims_of(suite)
-    assert record["verdict"] == "untested"
-    assert "pip install 'mechtests[hf]'" in record["reason"]
+    records = claims_of(suite)  # of this kind, and of the other, of which there is no checkpoint
+    assert {record["verdict"] for record in records} == {"untested"}
+    assert len([record for record in records if "pip install 'mechtests[hf]'" in record["reason"]]) == 1
