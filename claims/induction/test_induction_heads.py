@@ -12,10 +12,27 @@ SUMMARY = LECTURE.section("Induction head")
 each_ablation = pytest.mark.parametrize("ablation", [zeroed, averaged, resampled])
 
 
-def left_of_gain(model, drawn, heads, ablation, generator):
-    """In-context learning of the model as it is, and what is left of it with ``heads`` ablated."""
-    ablated = gain(model, drawn, lambda tokens: ablation(model, heads, tokens, generator))
-    return gain(model, drawn), ablated
+def observe_ablation(model, family, ablated, ablation, margin, evidence):
+    """Sequence by sequence, whether ``margin(whole, left)`` is above zero.
+
+    ``whole`` is the model's in-context learning, ``left`` what is left of it with the heads ``ablated``. Where there
+    was none, nothing is shown.
+    """
+    for drawn in evidence.batches(family(model), size=16):
+        left = gain(model, drawn, lambda tokens: ablation(model, ablated, tokens, evidence.generator))
+        whole = gain(model, drawn)
+        by = margin(whole, left).minimum(whole)
+        evidence.observe(by > 0, margin=by)
+
+
+def taken_away(whole, left):
+    """By how much more than four fifths is gone."""
+    return 0.2 * whole - left
+
+
+def kept_up(whole, left):
+    """By how much more than four fifths is left."""
+    return left - 0.8 * whole
 
 
 @claim(
@@ -32,10 +49,7 @@ def left_of_gain(model, drawn, heads, ablation, generator):
 def test_necessary(induction, heads, ablation, evidence):
     if not (ablated := heads(induction)):
         return evidence.undefined("there are no such heads")
-    for drawn in evidence.batches(sequences(induction), size=16):
-        whole, left = left_of_gain(induction, drawn, ablated, ablation, evidence.generator)
-        gone = (0.2 * whole - left).minimum(whole)  # where there was nothing, nothing is taken away
-        evidence.observe(gone > 0, margin=gone)
+    observe_ablation(induction, sequences, ablated, ablation, taken_away, evidence)
 
 
 @claim(
@@ -77,10 +91,7 @@ def test_specific_to_repeats(induction, heads, evidence):
 def test_sufficient(induction, kept, ablation, evidence):
     if not (ablated := sorted({*induction.heads}.difference(kept(induction)))):
         return evidence.undefined("every head is a previous-token head or an induction head")
-    for drawn in evidence.batches(sequences(induction), size=16):
-        whole, left = left_of_gain(induction, drawn, ablated, ablation, evidence.generator)
-        enough = (left - 0.8 * whole).minimum(whole)
-        evidence.observe(enough > 0, margin=enough)
+    observe_ablation(induction, sequences, ablated, ablation, kept_up, evidence)
 
 
 @claim(
@@ -118,7 +129,4 @@ def test_graded(induction, heads, evidence):
 def test_necessary_on_other_sequences(induction, heads, family, evidence):
     if not (ablated := heads(induction)):
         return evidence.undefined("there are no such heads")
-    for drawn in evidence.batches(family(induction), size=16):
-        whole, left = left_of_gain(induction, drawn, ablated, zeroed, evidence.generator)
-        gone = (0.2 * whole - left).minimum(whole)
-        evidence.observe(gone > 0, margin=gone)
+    observe_ablation(induction, family, ablated, zeroed, taken_away, evidence)
