@@ -160,7 +160,7 @@ def load(path: Path, system: str, config: type[Any], build: Callable[[Any], M]) 
         )
     try:
         module = build(config(**provenance.config))
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise CheckpointError(
             f"{path}: the architecture in the header is not one of the system {system} ({error}). "
             f"Expected sizes {', '.join(field.name for field in fields(config))}."

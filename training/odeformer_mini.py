@@ -9,7 +9,6 @@ loses only the fall. Every run is a function of seed, schedule, device and numbe
 import argparse
 import json
 import math
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from run import commit, cut, resume, save_state
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mechtests.checkpoints import Provenance, save
@@ -300,25 +300,26 @@ def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
     curve.parent.mkdir(exist_ok=True)
     turn = schedule.steps - schedule.decay
     first = 0
-    if falling.exists() and load_file(falling)["schedule"][:2].tolist() == [schedule.steps, schedule.decay]:
-        first = _resume(falling, model, optimiser)
+    if falling.exists() and load_file(falling)["schedule"].tolist() == [schedule.steps, schedule.decay]:
+        first = resume(falling, model, optimiser)
     elif stable.exists():
-        first = _resume(stable, model, optimiser)
+        first = resume(stable, model, optimiser)
         if first > turn:
             raise SystemExit(f"{stable} is at step {first}, past the start of the fall at {turn}: ask for more steps.")
-    _cut(curve, first)
+    cut(curve, first)
     examples = held_out(64)
     began, losses = time.monotonic(), []
 
     def checkpoint(path: Path, step: int, last: bool, metrics: dict[str, float]) -> None:
         half = deepcopy(nn.ModuleDict({"embedder": model.embedder, "encoder": model.encoder, "decoder": model.decoder}))
-        provenance = Provenance("odeformer", asdict(CONFIG), NAME, seed, step, last, _commit(), metrics)
+        provenance = Provenance("odeformer", asdict(CONFIG), NAME, seed, step, last, commit(), metrics)
         save(path, half.half(), provenance)
 
     stream = _stream(seed, first, schedule, vocabulary)
     for step in range(first, schedule.steps):
         if step > first and (step % SAVE_EVERY == 0 or step == turn):
-            _save_state(stable if step <= turn else falling, model, optimiser, step, schedule)
+            state = stable if step <= turn else falling
+            save_state(state, model, optimiser, schedule=torch.tensor([schedule.steps, schedule.decay]))
         points, targets, lengths = (tensor.to(device) for tensor in next(stream))
         loss = loss_of(model, points, targets, lengths)
         for group in optimiser.param_groups:
@@ -351,13 +352,6 @@ def train(schedule: Schedule, seed: int, device: str, threads: int) -> None:
     falling.unlink(missing_ok=True)
 
 
-def _cut(curve: Path, step: int) -> None:
-    """Take out of a curve what came after ``step``: it is about to be written again."""
-    if curve.exists():
-        rows = curve.read_text().splitlines()
-        curve.write_text("".join(f"{row}\n" for row in rows if json.loads(row)["step"] <= step))
-
-
 def _stream(
     seed: int, first: int, schedule: Schedule, vocabulary: Vocabulary
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -365,38 +359,6 @@ def _stream(
     while True:
         yield from batches(seed, chunk, schedule, vocabulary)[place:]
         chunk, place = chunk + 1, 0
-
-
-def _save_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, schedule: Schedule) -> None:
-    path.parent.mkdir(exist_ok=True)
-    tensors: dict[str, Tensor] = {f"model.{name}": tensor for name, tensor in model.named_parameters()}
-    for index, slots in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
-    tensors["schedule"] = torch.tensor([schedule.steps, schedule.decay, step])
-    unfinished = path.with_suffix(".tmp")
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, unfinished)
-    unfinished.replace(path)
-
-
-def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Put the saved run back into model and optimiser; the step to go on from."""
-    tensors = load_file(path)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            weight.copy_(tensors[f"model.{name}"])
-    whole = optimiser.state_dict()
-    for slot_name, tensor in tensors.items():
-        if slot_name.startswith("optimiser."):
-            _, index, slot = slot_name.split(".")
-            whole["state"].setdefault(int(index), {})[slot] = tensor
-    optimiser.load_state_dict(whole)
-    return int(tensors["schedule"][2])
-
-
-def _commit() -> str:
-    """The commit of this script, so that a checkpoint names the code that made it."""
-    asked = ["git", "log", "-1", "--format=%H", "--", str(Path(__file__))]
-    return subprocess.run(asked, cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def main() -> None:

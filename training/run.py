@@ -75,19 +75,19 @@ def train(
         weight_decay=recipe.weight_decay,
         fused=True,
     )
-    first = _resume(state, task.model, optimiser) if state.exists() else 0
-    _cut(curve, first)
+    first = resume(state, task.model, optimiser) if state.exists() else 0
+    cut(curve, first)
     began = time.monotonic()
 
     def checkpoint(path: Path, step: int, measured: dict[str, float], last: bool = False) -> None:
         sizes = asdict(task.model.config)
-        write(path, task.model, Provenance(task.system, sizes, name, seed, step, last, _commit(), measured))
+        write(path, task.model, Provenance(task.system, sizes, name, seed, step, last, commit(), measured))
 
     for step in range(first, recipe.steps):
         if step in steps_kept:
             checkpoint(folder / "steps" / f"{final.stem}-step{step:05d}.safetensors", step, task.measured())
         if step % save_every == 0 and step > first:
-            _save_state(state, task.model, optimiser)
+            save_state(state, task.model, optimiser)
         loss = task.loss(step)
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step)
@@ -121,16 +121,19 @@ def generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + purpose)
 
 
-def _save_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def save_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, **others: Tensor) -> None:
+    """Write what :func:`resume` needs to go on, and ``others`` beside it."""
+    path.parent.mkdir(exist_ok=True)
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, slots in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
+    tensors |= others
     unfinished = path.with_suffix(".tmp")
     save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, unfinished)  # tied weights too
     unfinished.replace(path)
 
 
-def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
     """Put the saved run back into model and optimiser; the step to go on from."""
     tensors = load_file(path)
     model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
@@ -143,13 +146,13 @@ def _resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> i
     return round(tensors["optimiser.0.step"].item())
 
 
-def _cut(curve: Path, step: int) -> None:
+def cut(curve: Path, step: int) -> None:
     """Take from a curve what will be measured again: everything after ``step``."""
     rows = curve.read_text().splitlines(keepends=True) if curve.exists() else []
     curve.write_text("".join(row for row in rows if json.loads(row)["step"] <= step))
 
 
-def _commit() -> str:
+def commit() -> str:
     """The last commit of the scripts of this folder, so that a checkpoint names the code that made it."""
     asked = ["git", "log", "-1", "--format=%H", "--", "*.py"]
     return subprocess.run(asked, cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()

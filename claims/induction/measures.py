@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from claims.induction.selectors import discovery_sequences
+from claims.induction.selectors import DISCOVERY, discovery_sequences
 from claims.induction.source import sequences
-from mechtests import Edit, Head, mean, resample, scale, zero
+from mechtests import Edit, Head, remembered, replace, resample, scale, zero
 from mechtests.families import RepeatedSequences
 from mechtests.systems import LanguageModel
 
@@ -65,27 +65,38 @@ def gain(
     return without - mean_over(model.losses(drawn.tokens, *edits(drawn.tokens)), drawn.foretold)
 
 
+@remembered
+def mean_outputs(model: LanguageModel) -> Float[Tensor, "layer pos head d_head"]:
+    """What the heads give at each position, in the mean over the sequences on which heads were looked for."""
+    sites = [place.site for place in model.places(model.heads).values()]
+    found = model.activations(discovery_sequences(model).tokens, sites)
+    return torch.stack([found[site].mean(0) for site in sites])
+
+
 def zeroed(model: LanguageModel, heads: Sequence[Head], _tokens: Tokens, _generator: torch.Generator) -> list[Edit]:
     """Zero ablation of the heads' outputs."""
-    return [zero(model.head(head)) for head in heads]
+    return [zero(place) for place in model.places(heads).values()]
 
 
 def averaged(model: LanguageModel, heads: Sequence[Head], _tokens: Tokens, _generator: torch.Generator) -> list[Edit]:
     """Mean ablation: each position gets its mean over the sequences on which heads were looked for."""
-    reference = discovery_sequences(model).tokens
-    return [mean(place, model.activations(reference, [place.site])[place.site]) for place in map(model.head, heads)]
+    means, label = mean_outputs(model), f"mean of {DISCOVERY} sequences"
+    return [replace(place, means[layer, None], label) for layer, place in model.places(heads).items()]
 
 
 def resampled(model: LanguageModel, heads: Sequence[Head], tokens: Tokens, generator: torch.Generator) -> list[Edit]:
-    """Resample ablation: each sequence gets the heads' outputs on one of those on which heads were looked for."""
+    """Resample ablation: each sequence gets the heads' outputs on one of those on which heads were looked for.
+
+    The heads of a layer get theirs on the same one.
+    """
     reference = discovery_sequences(model).tokens
     rows = torch.randperm(len(reference), generator=generator)[: len(tokens)]
     return [
         resample(place, model.activations(reference, [place.site])[place.site][rows], generator)
-        for place in map(model.head, heads)
+        for place in model.places(heads).values()
     ]
 
 
 def scaled(model: LanguageModel, heads: Sequence[Head], factor: float) -> list[Edit]:
     """The heads' outputs multiplied by ``factor``."""
-    return [scale(model.head(head), factor) for head in heads]
+    return [scale(place, factor) for place in model.places(heads).values()]

@@ -66,7 +66,7 @@ def test_necessary(induction, heads, ablation, evidence):
 def test_specific_to_repeats(induction, heads, evidence):
     if not (ablated := heads(induction)):
         return evidence.undefined("there are no such heads")
-    edits = [zero(induction.head(head)) for head in ablated]
+    edits = [zero(place) for place in induction.places(ablated).values()]
     for drawn in evidence.batches(sequences(induction), size=16):
         raised = [
             mean_over(induction.losses(tokens, *edits) - induction.losses(tokens), drawn.foretold)

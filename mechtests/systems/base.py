@@ -217,7 +217,7 @@ class System:
             before = tuple(site for site in asked if site in early)
             after = tuple(site for site in asked if site not in early)
             yield {
-                **self._activations(tensors, before, (), arguments, {}),
+                **(self._activations(tensors, before, (), arguments, {}) if before else {}),
                 **self._activations(tensors, after, edits, arguments, {str(name): one for name, one in given.items()}),
             }
 
@@ -323,5 +323,16 @@ def _weights(module: nn.Module) -> str:
 
 
 def _version(module: nn.Module) -> list[tuple[int, int]]:
-    """Where each weight is, and how often it was changed in place; changes through ``.data`` are not counted."""
-    return [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in module.parameters()]
+    """Where each weight is, and how often it was changed in place; changes through ``.data`` are not counted.
+
+    It is asked before every pass, and ``module.parameters()`` would take ten times as long.
+    """
+    found = [
+        (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        for weight in module._parameters.values()
+        if weight is not None
+    ]
+    for layer in module._modules.values():
+        if layer is not None:
+            found += _version(layer)
+    return found

@@ -1,14 +1,14 @@
 """Causal language models, as the claims about induction need them: patterns, losses and heads, whatever is inside."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mechtests.instruments import Heads
-from mechtests.interventions import Edit
+from mechtests.interventions import Edit, Place, at
 from mechtests.systems.base import Head, System
 
 
@@ -66,6 +66,15 @@ class LanguageModel(System):
     def heads(self) -> Sequence[Head]:
         """All heads, layer by layer."""
         return [Head(layer, index) for layer in range(self.n_layers) for index in range(self.n_heads)]
+
+    def places(self, heads: Iterable[Head]) -> dict[int, Place]:
+        """By layer, where the outputs of those of ``heads`` are that are in it."""
+        by_layer: dict[int, list[Head]] = {}
+        for head in heads:
+            by_layer.setdefault(head.layer, []).append(head)
+        return {
+            layer: at(self.head(some[0]).site, head=[head.index for head in some]) for layer, some in by_layer.items()
+        }
 
     def pattern(
         self, tokens: Int[Tensor, "sequence pos"], layer: int, *edits: Edit

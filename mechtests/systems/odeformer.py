@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechtests import checkpoints
 from mechtests.activations import FEWEST, INPUT, Inputs, batches, run
 from mechtests.cache import Cache
-from mechtests.checkpoints import Checkpoint, CheckpointError, fill, read
+from mechtests.checkpoints import Checkpoint, CheckpointError
 from mechtests.families.ode import Equations, Fault, Trajectories
 from mechtests.instruments.attention import attention_pattern, causal_mask, value_weighted
 from mechtests.interventions import Axes, Edit, Place, SiteError, at, note
@@ -173,23 +174,10 @@ class Odeformer(System):
         Raises:
             CheckpointError: the file cannot be used, or the package is not installed.
         """
-        checkpoint, tensors = read(path)
-        if checkpoint.provenance.system != "odeformer":
-            raise CheckpointError(
-                f"{path}: holds a model of the system {checkpoint.provenance.system!r}, expected 'odeformer'. "
-                f"Give it as --checkpoint {checkpoint.provenance.system}={path}."
-            )
-        sizes: Any = checkpoint.provenance.config
         try:
-            module = OdeformerModules(OdeformerConfig(**sizes))
+            checkpoint, module = checkpoints.load(path, "odeformer", OdeformerConfig, OdeformerModules)
         except OdeformerMissingError as error:
             raise CheckpointError(str(error)) from error
-        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-            raise CheckpointError(
-                f"{path}: the architecture in the header is not an ODEFormer's ({error}). "
-                f"Expected sizes {', '.join(OdeformerConfig.__dataclass_fields__)}."
-            ) from error
-        fill(module, tensors, path)
         return cls(module.to(device), checkpoint=checkpoint, cache=cache)
 
     def fresh_module(self) -> OdeformerModules:

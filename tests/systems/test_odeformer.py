@@ -594,10 +594,10 @@ def test_files_of_other_systems_and_sizes_are_refused(tmp_path, model):
     with pytest.raises(CheckpointError, match="holds a model of the system 'subtraction'"):
         loaded(path)
     save(path, model.module, Provenance("odeformer", {"enc_emb_dim": 64, "width": 3}))
-    with pytest.raises(CheckpointError, match=r"not an ODEFormer's.*'width'"):
+    with pytest.raises(CheckpointError, match=r"not one of the system odeformer.*'width'"):
         loaded(path)
     save(path, model.module, Provenance("odeformer", {**vars(SMALL), "n_enc_heads": 5}))
-    with pytest.raises(CheckpointError, match=r"not an ODEFormer's.*multiple of n_heads"):
+    with pytest.raises(CheckpointError, match=r"not one of the system odeformer.*multiple of n_heads"):
         loaded(path)
     save(path, model.module, Provenance("odeformer", {**vars(SMALL), "enc_emb_dim": 64}))
     with pytest.raises(CheckpointError, match=r"wrong architecture\. Weight"):
