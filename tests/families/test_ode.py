@@ -205,6 +205,19 @@ def test_a_stiff_system_is_masked_as_unresolved():
     assert fault.tolist() == [Fault.UNRESOLVED, Fault.NONE]
 
 
+@pytest.mark.parametrize("most", range(1, 60))
+def test_each_system_is_at_its_end_or_says_why_not_wherever_steps_run_out(most):
+    """Also where others have just been left out of the last step."""
+    rate = torch.logspace(0, 2, 12, dtype=torch.float64)
+    system = equations(1, {(0, place(1, 1)): -rate})
+    times = torch.linspace(0, 1, 10, dtype=torch.float64).repeat(12, 1)
+    states, fault = solved(system, torch.ones(12, 1, dtype=torch.float64), times, most=most)
+    done = fault == Fault.NONE
+    torch.testing.assert_close(states[done, :, 0], (-rate[done, None] * times[done]).exp(), rtol=1e-4, atol=1e-6)
+    assert (fault[~done] == Fault.UNRESOLVED).all()
+    assert bool((states[~done, -1] == 0).all())
+
+
 # Rescaling, noise and gaps
 
 

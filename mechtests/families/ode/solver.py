@@ -108,7 +108,7 @@ def solved(
             y, t, last, h, k = y[kept], t[kept], last[kept], h[kept], k[:, kept]
     else:
         fault[rows[blown]] = Fault.BLOWN_UP
-        fault[rows[going]] = Fault.UNRESOLVED
+        fault[rows[(t < last)[:, 0] & ~blown]] = Fault.UNRESOLVED
     return states, fault
 
 
