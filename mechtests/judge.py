@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,11 +20,14 @@ from mechtests.interventions import noted
 from mechtests.kept import OUTCOME, Kept, Outcome
 from mechtests.search import Question, Search, search
 from mechtests.systems.base import System
-from mechtests.verdict import ControlResult, Verdict, control_result, decide, in_region
+from mechtests.verdict import ControlResult, Verdict, control_result, could_be_clear, decide, in_region
 
 CONTROL_UNITS = 4
 """A control's draw is sampled until it stands apart from the model, at most this many times the model's units and
 never beyond the budget."""
+
+PART = 4
+"""A model that does not stand clear of a control is sampled again, first to this part of the budget: one in so many."""
 
 Body = Callable[..., None]
 
@@ -225,14 +228,15 @@ class Judge:
         evidence = self._evidence(trial, self.settings.budget, None)
         with noted() as edits:
             estimate, rests_on = self._observe(trial, evidence)
-        controls = self._controls(trial, estimate)
-        if estimate is not None and estimate.interval is not None and not all(control.clear for control in controls):
-            # Sampling stopped as soon as the region was decided. The wide interval it stopped with may be all that the
-            # model and a control have in common, so the whole budget is spent before the claim is called vacuous.
-            evidence = self._evidence(trial, self.settings.budget, None)
+        controls = self._controls(trial, estimate, self.settings.budget)
+        more = self._more(trial, estimate, controls)
+        while more is not None:
+            evidence = self._evidence(trial, more, None)
             evidence.to_the_budget = True
             estimate, rests_on = self._observe(trial, evidence)
-            controls = self._controls(trial, estimate)
+            controls = self._controls(trial, estimate, more)
+            # A sample that the body has is as large as it is.
+            more = self._more(trial, estimate, controls) if estimate and estimate.units == more else None
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
@@ -254,11 +258,25 @@ class Judge:
         self._keep(trial, judgement, moment)
         return judgement
 
-    def _controls(self, trial: _Trial, estimate: Estimate | None) -> tuple[ControlResult, ...]:
+    def _more(self, trial: _Trial, estimate: Estimate | None, controls: Sequence[ControlResult]) -> int | None:
+        """How many units to sample the model with again, where that may yet part it from its controls.
+
+        Sampling stopped as soon as the region was decided, and the wide interval it stopped with may be all that the
+        model and a control have in common. A part of the budget tells where the control does as well as the model.
+        """
+        if estimate is None or estimate.interval is None or all(control.clear for control in controls):
+            return None
+        part, whole = self.settings.budget // PART, self.settings.budget
+        if estimate.units < part:
+            return part
+        hopeful = all(control.clear or could_be_clear(control, trial.claim.expect, estimate) for control in controls)
+        return whole if hopeful and estimate.units < whole else None
+
+    def _controls(self, trial: _Trial, estimate: Estimate | None, most: int) -> tuple[ControlResult, ...]:
         # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
         if estimate is None or not in_region(trial.claim.expect, estimate):
             return ()
-        return tuple(self._control(control, trial, estimate) for control in trial.claim.controls)
+        return tuple(self._control(control, trial, estimate, most) for control in trial.claim.controls)
 
     def _observe(
         self, trial: _Trial, evidence: Evidence, changed: Mapping[str, Any] | None = None
@@ -270,14 +288,14 @@ class Judge:
         finally:
             self._asked.pop()
 
-    def _control(self, control: Control, trial: _Trial, model: Estimate) -> ControlResult:
+    def _control(self, control: Control, trial: _Trial, model: Estimate, most: int) -> ControlResult:
         # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture
         # serve every checkpoint of it.
         shared = control.by_architecture and model.interval is None and trial.system is not None
         key = (*trial.key(trial.system.architecture), control.name) if shared and trial.system else None
         draws = self._shared_draws.get(key) if key else None
         if draws is None:
-            draws = list(self._draws(control, trial, model))
+            draws = list(self._draws(control, trial, model, most))
             if key:
                 self._shared_draws[key] = draws
         if not draws:
@@ -287,7 +305,7 @@ class Judge:
             )
         return control_result(control.name, trial.claim.expect, model, draws, redrawn=control.draws is not None)
 
-    def _draws(self, control: Control, trial: _Trial, model: Estimate) -> Iterator[Estimate | None]:
+    def _draws(self, control: Control, trial: _Trial, model: Estimate, most: int) -> Iterator[Estimate | None]:
         def apart(draw: Estimate) -> bool:
             return not control_result(control.name, trial.claim.expect, model, [draw], redrawn=False).reached
 
@@ -297,7 +315,7 @@ class Judge:
                 return
             if self.progress:
                 self.progress(f"{trial.claim.id} · control {control.name}, draw {draw + 1}")
-            budget = min(CONTROL_UNITS * model.units, self.settings.budget)
+            budget = min(CONTROL_UNITS * model.units, most)
             yield self._observe(trial, self._evidence(trial, budget, apart), changed)[0]
 
     def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:

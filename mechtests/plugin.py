@@ -242,7 +242,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, found, ids=ids, indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Claims that judge others come last, when most of what they ask for is kept already, by another worker perhaps.
+    items.sort(key=lambda item: isinstance(item, pytest.Function) and "judge" in item.fixturenames)
     if not config.option.claims_of:
         return
     sources = config.stash[MODELS].sources

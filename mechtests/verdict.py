@@ -1,7 +1,7 @@
 """The rule that makes a verdict of an estimate and its controls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from mechtests.evidence import Estimate
@@ -54,6 +54,13 @@ def control_result(
     clear = reached == 0 if p_value is None else p_value <= CONTROL_P
     values = tuple(None if draw is None else draw.value for draw in draws)
     return ControlResult(name, values, reached, p_value, clear)
+
+
+def could_be_clear(control: ControlResult, expect: Expectation, model: Estimate) -> bool:
+    """Whether the model would stand clear of ``control`` if more units made every interval as narrow as its value."""
+    draws = [None if value is None else Estimate(value, None, model.units) for value in control.values]
+    exact = replace(model, interval=None)
+    return control_result(control.name, expect, exact, draws, redrawn=control.p_value is not None).clear
 
 
 def decide(

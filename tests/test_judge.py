@@ -21,7 +21,7 @@ from mechtests import (
 )
 from mechtests.claim import Claim
 from mechtests.controls import shuffled_weights
-from mechtests.judge import Judge, Settings
+from mechtests.judge import PART, Judge, Settings
 from mechtests.verdict import in_region
 
 
@@ -180,12 +180,30 @@ class TestControls:
         assert few.verdict is Verdict.VACUOUS
         judgement, units = self.sampled(0.99, 0.9)
         assert judgement.verdict is Verdict.SUPPORTED
+        assert units[0.99] == Settings.budget // PART
+        judgement, units = self.sampled(0.99, 0.96)
+        assert judgement.verdict is Verdict.SUPPORTED
         assert units[0.99] == Settings.budget
 
     def test_are_sampled_no_longer_than_the_budget(self):
         judgement, units = self.sampled(0.96, 0.955)
         assert judgement.verdict is Verdict.VACUOUS
         assert units == {0.96: Settings.budget, 0.955: Settings.budget}
+
+    @pytest.mark.parametrize("control", [0.96, 0.97])
+    def test_that_do_as_well_as_the_model_after_a_part_of_the_budget_are_not_sampled_to_its_end(self, control):
+        judgement, units = self.sampled(0.96001, control)
+        assert judgement.verdict is Verdict.VACUOUS
+        assert units[0.96001] == units[control] == Settings.budget // PART
+
+    def test_decide_a_sample_that_the_body_has_without_end(self):
+        def measure(evidence, toy, rate):
+            evidence.observe([True] * rate + [False])
+
+        claim = stated(Rate(at_least=0.5), instead("rate", 99))
+        judgement = Judge(Settings()).judge(claim, body := Body(measure), {"toy": toy(), "rate": 100}, {"rate": 100})
+        assert judgement.verdict is Verdict.VACUOUS
+        assert len(body.calls) == 4
 
 
 class TestReplacement:

@@ -189,8 +189,9 @@ def _attention(
     **_: object,
 ) -> tuple[Float[Tensor, "batch query head d_head"], Float[Tensor, "batch head query key"]]:
     """Eager attention, as each family has it, through the sites ``pattern`` and ``z`` of its module."""
-    key, value = (one.repeat_interleave(query.shape[1] // one.shape[1], 1) for one in (key, value))
-    pattern = module.pattern((query @ key.mT * scaling + attention_mask).softmax(-1))
+    if (heads := query.shape[1]) > key.shape[1]:
+        key, value = (one.repeat_interleave(heads // one.shape[1], 1) for one in (key, value))
+    pattern = module.pattern((query @ key.mT).mul_(scaling).add_(attention_mask).softmax(-1))
     return module.z(pattern @ value).transpose(1, 2), pattern
 
 
