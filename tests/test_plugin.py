@@ -863,6 +863,12 @@ def test_universal(finding, all_tiny, judge, evidence):
     on_tiny = ON_TINY.replace("toy/weights", "tiny/weights")
     for name, bias in [("seed0", 1.0), ("seed1", 1.5), ("seed2", -1.0)]:
         tiny.weights(name, bias)
+    # It is judged last, wherever it stands: others may by then have judged and kept what it asks for.
+    collected = tiny.claims(several.replace("findings(sys.modules[__name__])", "[]"), on_tiny).run(
+        "--collect-only", "-q"
+    )
+    tests = [line.rpartition("::")[2].partition("[")[0] for line in collected.outlines if "::" in line]
+    assert (tests[-1], tests.count("test_universal")) == ("test_universal", 1)
     record = tiny.claims(on_tiny, several).records()["universal"]
     assert (record["verdict"], record["units"]) == ("supported", 3)
     assert record["estimate"] == pytest.approx(2 / 3)
