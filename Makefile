@@ -11,7 +11,7 @@ claims: $(READY)
 	$(BIN)/pytest claims/ -n auto --dist worksteal
 
 test: $(READY)
-	$(BIN)/pytest tests/
+	$(BIN)/pytest tests/ -n auto --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff check .
