@@ -153,6 +153,11 @@ class Evidence:
             if enough(estimate):
                 return
 
+    @property
+    def can_grow(self) -> bool:
+        """Whether more units can be drawn; a sample that the body has is as large as it is."""
+        return bool(self._loops)
+
     def observe(
         self, values: Tensor | Sequence[float] | Sequence[bool], margin: Tensor | Sequence[float] | None = None
     ) -> None:

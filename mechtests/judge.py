@@ -229,14 +229,13 @@ class Judge:
         with noted() as edits:
             estimate, rests_on = self._observe(trial, evidence)
         controls = self._controls(trial, estimate, self.settings.budget)
-        more = self._more(trial, estimate, controls)
-        while more is not None:
+        while evidence.can_grow and (more := self._more(trial, estimate, controls)) is not None:
             evidence = self._evidence(trial, more, None)
             evidence.to_the_budget = True
             estimate, rests_on = self._observe(trial, evidence)
             controls = self._controls(trial, estimate, more)
-            # A sample that the body has is as large as it is.
-            more = self._more(trial, estimate, controls) if estimate and estimate.units == more else None
+            if estimate is not None and estimate.units < more:  # the body itself has stopped
+                break
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)

@@ -196,14 +196,26 @@ class TestControls:
         assert judgement.verdict is Verdict.VACUOUS
         assert units[0.96001] == units[control] == Settings.budget // PART
 
-    def test_decide_a_sample_that_the_body_has_without_end(self):
+    def test_are_measured_once_more_where_the_body_itself_stops(self):
+        def measure(evidence, toy, rate):
+            for _ in evidence.batches(Coins()):
+                evidence.observe([True] * 32)
+                if evidence.estimate().units == 96:
+                    return
+
+        claim = stated(Rate(at_least=0.5), instead("rate", 99))
+        judgement = Judge(Settings()).judge(claim, body := Body(measure), {"toy": toy(), "rate": 100}, {"rate": 100})
+        assert judgement.verdict is Verdict.VACUOUS
+        assert len(body.calls) == 4
+
+    def test_are_measured_once_on_a_sample_that_the_body_has(self):
         def measure(evidence, toy, rate):
             evidence.observe([True] * rate + [False])
 
         claim = stated(Rate(at_least=0.5), instead("rate", 99))
         judgement = Judge(Settings()).judge(claim, body := Body(measure), {"toy": toy(), "rate": 100}, {"rate": 100})
         assert judgement.verdict is Verdict.VACUOUS
-        assert len(body.calls) == 4
+        assert len(body.calls) == 2
 
 
 class TestReplacement:
