@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -244,8 +244,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # A claim runs on all checkpoints before the next does: its inputs and its untrained twins are the same on each.
     # Claims that judge others come last, when most of what they ask for is kept already, by another worker perhaps.
-    items.sort(key=lambda item: isinstance(item, pytest.Function) and "judge" in item.fixturenames)
+    systems, place = config.stash[MODELS].systems, dict[object, int]()
+    for item in items:
+        place.setdefault(_whatever_the_checkpoint(item, systems), len(place))
+    items.sort(
+        key=lambda item: (
+            isinstance(item, pytest.Function) and "judge" in item.fixturenames,
+            place[_whatever_the_checkpoint(item, systems)],
+        )
+    )
     if not config.option.claims_of:
         return
     sources = config.stash[MODELS].sources
@@ -254,6 +263,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if _is_claim_of(item, wanted)]
     if of_others:
         config.hook.pytest_deselected(items=of_others)
+
+
+def _whatever_the_checkpoint(item: pytest.Item, systems: Collection[str]) -> object:
+    """Tells the claim of ``item``, with its parameters, from others; not the checkpoint that it is about."""
+    if not isinstance(item, pytest.Function) or claim_of(item.function) is None:
+        return item.nodeid
+    chosen = item.callspec.indices.items() if hasattr(item, "callspec") else ()
+    return item.function, frozenset((name, index) for name, index in chosen if name not in systems)
 
 
 def _is_claim_of(item: pytest.Item, systems: set[str]) -> bool:

@@ -39,6 +39,9 @@ _DEAD = 60.0
 _SHARE = 16
 """A process looks at what the others wrote after each such part of the budget that it writes itself."""
 
+_SMALL = 1 << 16
+"""Bytes up to which a tensor is small: judgements are, and what was worked out of a system; activations are not."""
+
 
 class CacheError(Exception):
     """A folder that cannot be a cache: what was expected, what was found, what to do."""
@@ -68,8 +71,11 @@ class Disk:
 
     Attributes:
         folder: where the files are.
-        budget: how many bytes they may take. The least recently used go first, whoever wrote them. One process keeps
-            to the budget at any time; several may exceed it by a sixteenth or a tensor each before they look again.
+        budget: how many bytes they may take. Large ones go before small ones, and of each the least recently used
+            first, whoever wrote them. For a large one no small one goes, and none that was used since this began: once
+            a run has filled the disk with activations it keeps these, and not the latest of an endless stream. One
+            process keeps to the budget at any time; several may exceed it by a sixteenth or a tensor each before
+            they look again.
     """
 
     def __init__(
@@ -93,7 +99,7 @@ class Disk:
         """
         self.folder, self.budget = folder, budget
         self._device, self._tell = device, tell
-        self._room = 0
+        self._began, self._room, self._full = time.time(), 0, False
         self._reading = self._writing = True
         if folder.exists() and not folder.is_dir():
             raise CacheError(f"{folder}: expected a folder for the cache, found a file. Name another place.")
@@ -176,16 +182,19 @@ class Disk:
         os.makedirs(folder, exist_ok=True)
 
     def _make_room(self, size: int) -> bool:
-        """Whether a file of ``size`` bytes may be written, now that the least recently used made room for it."""
-        if size > self.budget:
+        """Whether a file of ``size`` bytes may be written, now that others made room for it."""
+        if size > self.budget or (self._full and size > _SMALL):
             return False
         if size > self._room:
             self._room = self._look(size)
+            if size > self._room:
+                self._full = True
+                return False
         self._room -= size
         return True
 
     def _look(self, size: int) -> int:
-        """How many bytes may be written before looking again, ``size`` at least."""
+        """How many bytes may be written before looking again."""
         files, total, share = [], 0, self.budget // _SHARE
         for file in self._files():
             if not file.finished and time.time() - file.stat.st_mtime > _DEAD:
@@ -194,14 +203,19 @@ class Disk:
             files.append(file)
             total += file.stat.st_size
         if total + size > self.budget:
+            may_go = [file for file in files if file.finished and self._may_go(file.stat, size)]
             # A whole share is freed, so that not every tensor that follows needs another look.
-            for file in sorted(files, key=lambda file: file.stat.st_mtime):
+            for file in sorted(may_go, key=lambda file: (file.stat.st_size <= _SMALL, file.stat.st_mtime)):
                 if total + size <= self.budget - share:
                     break
-                if file.finished:
-                    _remove(file.path)
-                    total -= file.stat.st_size
-        return max(size, min(self.budget - total, share))
+                _remove(file.path)
+                total -= file.stat.st_size
+        left = self.budget - total
+        return min(left, max(size, share))
+
+    def _may_go(self, stat: os.stat_result, size: int) -> bool:
+        """Whether a file may leave for one of ``size`` bytes."""
+        return size <= _SMALL or (stat.st_size > _SMALL and stat.st_mtime < self._began)
 
     def _files(self) -> Iterator["_File"]:
         for folder in _listed(self.folder / _FORM):

@@ -413,6 +413,49 @@ def test_what_others_wrote_counts_and_leaves_too(folder):
         assert bytes_in(folder) <= 10 * size * (1 + 2 / 16) + size
 
 
+LARGE, SMALL = 100_000, 1000
+
+
+def there(disk, keys):
+    return [key for key in keys if path_of(disk, key).exists()]
+
+
+def test_a_run_that_fills_the_disk_keeps_its_first_activations_and_all_that_it_came_to(folder):
+    disk = Disk(folder, budget=10 * LARGE)
+    names = [f"{number}" for number in range(30)]
+    for name in names:
+        disk.put(f"large {name}", of_bytes(LARGE))
+        disk.put(f"small {name}", of_bytes(SMALL))
+        assert bytes_in(folder) <= 10 * LARGE
+    large = there(disk, [f"large {name}" for name in names])
+    assert 8 <= len(large) <= 9
+    assert large == [f"large {number}" for number in range(30)][9 - len(large) : 9]
+    assert len(there(disk, [f"small {name}" for name in names])) == 30
+
+
+def test_a_later_run_has_room_for_its_own_and_small_ones_outlast_large_ones(folder):
+    first = Disk(folder, budget=10 * LARGE)
+    old = ["small a", "large a", "large b", "small b", "large c", "large d"]
+    for key in old:
+        first.put(key, of_bytes(LARGE if "large" in key else SMALL))
+    used_at(folder, [path_of(first, key) for key in old])
+    later = Disk(folder, budget=4 * LARGE + 20 * SMALL)
+    assert later.get("large a") is not None
+    for number in range(8):
+        later.put(f"large {number}", of_bytes(LARGE))
+    # What was read in this run is one of its own.
+    assert there(later, old) == ["small a", "large a", "small b"]
+    assert there(later, [f"large {number}" for number in range(8)]) == ["large 0", "large 1", "large 2"]
+
+
+def test_small_ones_leave_when_there_is_nothing_else(folder):
+    disk = Disk(folder, budget=10 * SMALL)
+    for number in range(40):
+        disk.put(f"{number}", of_bytes(SMALL))
+    assert disk.get("39") is not None
+    assert disk.get("0") is None
+
+
 def test_a_tensor_larger_than_the_budget_is_not_kept_and_nothing_leaves_for_it(folder, told):
     disk = Disk(folder, budget=2000, tell=told.append)
     disk.put("small", of_bytes(100))
