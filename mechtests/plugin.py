@@ -269,8 +269,8 @@ def _whatever_the_checkpoint(item: pytest.Item, systems: Collection[str]) -> obj
     """Tells the claim of ``item``, with its parameters, from others; not the checkpoint that it is about."""
     if not isinstance(item, pytest.Function) or claim_of(item.function) is None:
         return item.nodeid
-    chosen = item.callspec.indices.items() if hasattr(item, "callspec") else ()
-    return item.function, frozenset((name, index) for name, index in chosen if name not in systems)
+    chosen = item.callspec.params.items() if hasattr(item, "callspec") else ()
+    return item.function, frozenset((name, parameter_text(value)) for name, value in chosen if name not in systems)
 
 
 def _is_claim_of(item: pytest.Item, systems: set[str]) -> bool:

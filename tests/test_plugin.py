@@ -812,6 +812,22 @@ class TestCheckpoints:
         names = {claim["checkpoint"]["name"] for claim in tiny.document()["claims"]}
         assert names == {"seed1", "extra"}
 
+    def test_are_all_judged_on_a_claim_before_the_next_is_begun(self, tiny):
+        sign = """
+@claim("tiny/weights/sign", "It has this sign.", source=POST, expect=Exact(at_least=0))
+@pytest.mark.parametrize("factor", [1, -1])
+def test_sign(tiny, factor, evidence):
+    evidence.exact(factor * tiny.module.bias.sum())
+"""
+        for name in ("seed0", "seed1"):
+            tiny.weights(name)
+        result = tiny.claims(ON_TINY, sign).run("--collect-only", "-q")
+        tests = [line.rpartition("test_")[2] for line in result.outlines if "::" in line]
+        names = [
+            f"{test}[seed{seed}{end}]" for test, end in (("bias", ""), ("sign", "-1"), ("sign", "--1")) for seed in "01"
+        ]
+        assert tests == names
+
     def test_with_the_same_weights_keep_their_names(self, tiny):
         first = tiny.weights("first")
         (first.parent / "second.safetensors").write_bytes(first.read_bytes())
