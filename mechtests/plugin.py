@@ -247,12 +247,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # A claim runs on all checkpoints before the next does: its inputs and its untrained twins are the same on each.
     # Claims that judge others come last, when most of what they ask for is kept already, by another worker perhaps.
     systems, place = config.stash[MODELS].systems, dict[object, int]()
-    for item in items:
-        place.setdefault(_whatever_the_checkpoint(item, systems), len(place))
     items.sort(
         key=lambda item: (
             isinstance(item, pytest.Function) and "judge" in item.fixturenames,
-            place[_whatever_the_checkpoint(item, systems)],
+            place.setdefault(_whatever_the_checkpoint(item, systems), len(place)),
         )
     )
     if not config.option.claims_of:

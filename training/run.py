@@ -66,8 +66,7 @@ def train(
     final = folder / f"{name}-seed{seed:02d}.safetensors"
     state = HERE / "runs" / f"{task.system}-{final.name}"
     curve = HERE / "curves" / f"{task.system}-{final.stem}.jsonl"
-    for place in (state, curve):
-        place.parent.mkdir(exist_ok=True)
+    curve.parent.mkdir(exist_ok=True)
     optimiser = torch.optim.AdamW(
         task.model.parameters(),
         lr=recipe.learning_rate,

@@ -210,8 +210,7 @@ class Disk:
                     break
                 _remove(file.path)
                 total -= file.stat.st_size
-        left = self.budget - total
-        return min(left, max(size, share))
+        return min(self.budget - total, max(size, share))
 
     def _may_go(self, stat: os.stat_result, size: int) -> bool:
         """Whether a file may leave for one of ``size`` bytes."""
