@@ -101,7 +101,7 @@ class Evidence:
         expect: the claim's expectation.
         alpha: the error rate of the interval.
         budget: the greatest number of units to sample.
-        generator: randomness for the body; its seed is the run's, the claim's and its parameters'.
+        generator: randomness for the body; its seed is the run's and the claim's.
         enough: whether sampling may stop at an estimate; by default, when the region is decided.
         progress: called with each estimate on the way.
         to_the_budget: whether to sample the whole budget, whatever is decided.

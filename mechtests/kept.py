@@ -1,13 +1,12 @@
 """Judgements kept from run to run: what would come out the same is not measured again.
 
 A judgement is kept with all that it depends on: the claim's region and controls, its parameters, the weights, the
-run's settings, the code of the project, the packages' versions and the files read before it. It is not kept where the
-body loaded code or read files while it ran, or rests on other judgements.
+run's settings, the code of the project, the packages' versions and the files read while tests were collected. It is not
+kept where the body loaded code or read files while it ran, or rests on other judgements.
 """
 
 import json
 from dataclasses import dataclass, fields
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -58,6 +57,15 @@ class Kept:
         """Outcomes of a run whose cache is in ``cache_folder``, which says nothing of what a claim measures."""
         self.recalled = 0
         self._folder = cache_folder
+        self._surroundings = ""
+
+    def collected(self) -> None:
+        """Call this when tests are collected: what is loaded and read by now is what every judgement depends on.
+
+        Later would be too late. A system is loaded before the first claim on it, so the files read by then are those of
+        a checkpoint: another one in each worker, which would find nothing of what the others kept.
+        """
+        self._surroundings = surroundings(self._folder)
 
     def get(self, system: System, key: Key) -> Outcome | None:
         """The outcome kept under ``key``."""
@@ -78,7 +86,3 @@ class Kept:
 
     def _key(self, system: System, key: Key) -> Key:
         return ("judgement", self._surroundings, system.kind, key)
-
-    @cached_property
-    def _surroundings(self) -> str:
-        return surroundings(self._folder)

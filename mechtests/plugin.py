@@ -193,6 +193,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """By now the systems of every folder are known; before, those of the root and of the folders named."""
     if not _is_worker(session.config):
         _check_named(session.config, all_known=True)
+    if kept := session.config.stash[JUDGE].kept:
+        kept.collected()
 
 
 def _check_named(config: pytest.Config, all_known: bool) -> None:

@@ -105,6 +105,26 @@ def test_a_file_read_while_tests_are_collected_counts(project):
     assert (record["estimate"], measured) == (22, 2)
 
 
+def test_the_checkpoint_that_is_loaded_first_tells_nothing_of_the_claims_on_others(project):
+    # Two processes as two workers are: each loads another checkpoint first, and finds what the other has kept.
+    for weight in ("5", "6"):
+        (project.path / f"{weight}.txt").write_text(weight)
+    of_a_file = 'pathlib.Path(f"{request.param}.txt").read_text()'
+    project.makeconftest(
+        textwrap.dedent(CONFTEST)
+        .replace("import pytest", "import pathlib\nimport pytest")
+        .replace('scope="session"', 'scope="session", params=[5, 6]')
+        .replace("WEIGHT", f"float({of_a_file})")
+    )
+
+    def measured(*options):
+        result = project.runpytest_subprocess(*options)
+        result.assert_outcomes(passed=1 if options else 2)
+        return len((project.path / "reports/log.txt").read_text().splitlines())
+
+    assert [measured(), measured("-k6"), measured("-k5")] == [2, 2, 2]
+
+
 def test_what_reads_a_file_while_it_measures_is_not_kept(project):
     (project.path / "bound.txt").write_text("1")
     project.makepyfile(helper="import pathlib\ndef measured(toy): return float(pathlib.Path('bound.txt').read_text())")

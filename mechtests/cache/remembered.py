@@ -6,22 +6,19 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Protocol, TypeVar, get_args, get_origin
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mechtests.cache.fingerprint import code_fingerprint, folder_fingerprint
+from mechtests.cache.fingerprint import folder_fingerprint
 from mechtests.cache.tiers import Cache
 
 
 class _System(Protocol):
     """What is asked of a system here."""
 
-    identity: str
-    module: nn.Module
     cache: Cache
 
     @property
-    def device(self) -> torch.device: ...
+    def kind(self) -> tuple[str, ...]: ...
 
 
 S = TypeVar("S", bound=_System)
@@ -44,12 +41,7 @@ def remembered(function: Callable[[S], R]) -> Callable[[S], R]:
 
     @wraps(function)
     def kept(system: S) -> R:
-        layers = dict.fromkeys(map(type, system.module.modules()))
-        key = (
-            "remembered",
-            (name, code, code_fingerprint(type(system), *layers)),
-            (system.identity, system.device.type, *sorted({str(one.dtype) for one in system.module.parameters()})),
-        )
+        key = ("remembered", (name, code), system.kind)
         found = [system.cache.get((*key, part)) for part in form.parts]
         if any(tensor is None for tensor in found):
             tensors = form.take(function(system))

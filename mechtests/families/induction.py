@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Int, Shaped
@@ -119,5 +120,6 @@ class RepeatedTokens(Family[RepeatedSequences]):
         return replace(plain, tokens=tokens)
 
 
+@lru_cache(1 << 16)  # a claim draws the same sequences on the model and on every control, and so for all its heads
 def _different_tokens(d_vocab: int, n: int, seed: int) -> Int[Tensor, " n"]:
     return torch.randperm(d_vocab, generator=torch.Generator().manual_seed(seed))[:n]

@@ -150,7 +150,7 @@ def log_mean_wealth(shares: Float[np.ndarray, " unit"], mean: float) -> float:
     """
     with np.errstate(over="ignore"):  # a candidate next to 0 is excluded by any positive unit, with infinite wealth
         gains = (shares - mean) / mean
-    growth = [np.log1p(fraction * gains).sum() for fraction in FRACTIONS]
+    growth = np.log1p(np.outer(FRACTIONS, gains)).sum(1)
     return float(np.logaddexp.reduce(growth)) - math.log(len(FRACTIONS))
 
 

@@ -86,4 +86,6 @@ class LanguageModel(System):
     def losses(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence foretold"]:
         """Cross-entropy, in nats, of every token but the first given those before it, with ``edits`` made."""
         logits = self.logits(tokens, *edits)
-        return cross_entropy(logits[:, :-1].mT, tokens[:, 1:].to(logits.device), reduction="none")
+        asked, foretold = logits[:, :-1], tokens[:, 1:].to(logits.device)
+        # One row a token: five times as fast as with the vocabulary along the second of three axes.
+        return cross_entropy(asked.flatten(0, 1), foretold.flatten(), reduction="none").view(foretold.shape)
