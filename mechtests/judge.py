@@ -26,7 +26,7 @@ CONTROL_UNITS = 4
 """A control's draw is sampled until it stands apart from the model, at most this many times the model's units and
 never beyond the budget."""
 
-PART = 4
+PART = 8
 """A model that does not stand clear of a control is sampled again, first to this part of the budget: one in so many."""
 
 Body = Callable[..., None]

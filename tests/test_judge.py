@@ -322,19 +322,18 @@ class TestJudging:
         assert judged(1) == judged(1)
         assert judged(1).estimate != judged(2).estimate
 
-    def test_draws_other_inputs_for_other_parameters(self):
+    def test_draws_the_same_inputs_for_all_parameters_of_a_claim_and_others_for_another_claim(self):
         seen = []
 
         def measure(evidence, toy, factor):
             seen.append(torch.rand(8, generator=evidence.generator))
             evidence.exact(2.0)
 
-        for factor in (1, 2, 1):
-            Judge(Settings()).judge(
-                stated(Exact(above=1)), Body(measure), {"toy": toy(), "factor": factor}, {"factor": factor}
-            )
-        assert torch.equal(seen[0], seen[2])
-        assert not torch.equal(seen[0], seen[1])
+        first = stated(Exact(above=1))
+        for claim, factor in ((first, 1), (first, 2), (replace(first, id="toy/another/claim"), 1)):
+            Judge(Settings()).judge(claim, Body(measure), {"toy": toy(), "factor": factor}, {"factor": factor})
+        assert torch.equal(seen[0], seen[1])
+        assert not torch.equal(seen[0], seen[2])
 
     def test_uses_the_claims_own_error_rate_where_it_has_one(self):
         alphas = []
