@@ -338,7 +338,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             skipped = isinstance(report.longrepr, tuple)
             reason = report.longrepr[2] if skipped else call.excinfo.exconly() if call.excinfo else report.longreprtext
             params = {name: parameter_text(value) for name, value in _parameters(item).items()}
-            report.claim_record = untested_record(claim, params, _story(item), _rerun(item), reason)
+            systems = [value for value in item.funcargs.values() if isinstance(value, System)]
+            checkpoint = checkpoint_record(systems[:1])
+            report.claim_record = untested_record(claim, params, checkpoint, _story(item), _rerun(item), reason)
             item.user_properties += [("claim_id", claim.id), ("claim_verdict", "untested")]
     return report
 

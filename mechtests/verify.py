@@ -144,7 +144,8 @@ def _places(kinds: Sequence[str], given: Path | None) -> list[Path]:
 
 
 def _check_judged(document: dict[str, Any], checkpoints: Sequence[_Named]) -> None:
-    seen = {claim["checkpoint"]["sha256"] for claim in document["claims"] if claim["checkpoint"]}
+    judged = (claim for claim in document["claims"] if claim["verdict"] != "untested")
+    seen = {claim["checkpoint"]["sha256"] for claim in judged if claim["checkpoint"]}
     for one in checkpoints:
         if one.sha256 not in seen and (one.sha256 or not seen):
             reasons = (claim["reason"] for claim in document["claims"] if claim["verdict"] == "untested")
@@ -184,7 +185,8 @@ def summary_markdown(document: dict[str, Any], comparison: Comparison | None = N
     by_mechanism: dict[tuple[str, str], Counter[str]] = {}
     for claim in document["claims"]:
         by_mechanism.setdefault((claim["system"], claim["mechanism"]), Counter())[claim["verdict"]] += 1
-    names = sorted({claim["checkpoint"]["name"] for claim in document["claims"] if claim["checkpoint"]})
+    judged = (claim for claim in document["claims"] if claim["verdict"] != "untested")
+    names = sorted({claim["checkpoint"]["name"] for claim in judged if claim["checkpoint"]})
     lines = [
         "## Mechanistic claims",
         "",

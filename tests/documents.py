@@ -168,7 +168,7 @@ def of_every_verdict():
         "figures": [{"kind": "curve", "label": "the input", "x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.5]}],
     }
     add(rate, "refuted", seeds[1], 0.2)
-    records.append(untested_record(rate, {}, "Are the habits there?", "pytest y", "no checkpoint was found"))
+    records.append(untested_record(rate, {}, None, "Are the habits there?", "pytest y", "no checkpoint was found"))
 
     over = {
         "system": "toy",

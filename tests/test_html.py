@@ -194,6 +194,14 @@ class TestSeveralFiles:
             assert [claim["estimate"] for claim in merged(both)["claims"]] == expected
         assert [run["started"][:7] for run in Grid([later, earlier]).runs] == ["2025-03", "2025-04"]
 
+    def test_what_could_not_be_judged_again_keeps_its_verdict(self):
+        earlier, later = documents.document(2, 2, seed=1), documents.document(2, 2, seed=1)
+        later["run"] = {**RUN, "started": "2025-04-01T12:00:00+00:00"}
+        for claim in later["claims"]:
+            claim.update(verdict="untested", estimate=None, reason="the package is not installed")
+        assert merged([earlier, later])["claims"] == merged([earlier])["claims"]
+        assert {claim["verdict"] for claim in merged([later])["claims"]} == {"untested"}
+
     def test_add_up_over_checkpoints_and_systems(self):
         one, two = documents.document(2, 2), documents.document(2, 3, systems=2, seed=1)
         grid = Grid([one, two])

@@ -778,6 +778,15 @@ class TestCheckpoints:
         assert "no checkpoint of tiny" in record["reason"]
         assert "make weights" in record["reason"]
 
+    def test_on_which_a_claim_cannot_be_judged_are_named_too(self, tiny):
+        tiny.claims(claim_test("bias", "Exact(above=0)", "pytest.skip('it has no head')", takes="tiny, evidence"))
+        for name in ("seed0", "seed1"):
+            tiny.weights(name)
+        assert outcomes(tiny.run()) == {"untested": 2}
+        records = tiny.document()["claims"]
+        assert [record["checkpoint"]["name"] for record in records] == ["seed0", "seed1"]
+        assert records[0]["checkpoint"]["sha256"] != records[1]["checkpoint"]["sha256"]
+
     def test_of_another_kind_are_judged_on_the_same_claims_and_untested_where_missing(self, tiny):
         more = "import mechtests\nmechtests.checkpoint_kind('large', 'tiny', load, 'large/*', 'fetch large')"
         tiny.claims(ON_TINY, conftest=f"{TINY_CONFTEST}\n{more}\n")

@@ -81,7 +81,7 @@ def judged(verdict="supported", name="sum", estimate=None, **changes):
 
 
 def untested(name="sum"):
-    return untested_record(stated(name), {"head": "L0H1"}, "Are they large?", "pytest x", "no checkpoint")
+    return untested_record(stated(name), {"head": "L0H1"}, None, "Are they large?", "pytest x", "no checkpoint")
 
 
 def of_every_verdict():

@@ -311,11 +311,11 @@ def merged(documents: Sequence[Record]) -> Record:
     if not documents:
         raise ValueError("there are no results to report. Expected one results file or more.")
     ordered = sorted(documents, key=_started)
-    records = {
-        (finding_key(record), _weights(record["checkpoint"])): {**_LATER, **record}
-        for document in ordered
-        for record in document["claims"]
-    }
+    records: dict[object, Record] = {}
+    for record in (record for document in ordered for record in document["claims"]):
+        key = finding_key(record), _weights(record["checkpoint"])
+        if record["verdict"] != "untested" or key not in records:  # judged before is judged
+            records[key] = {**_LATER, **record}
     return results_document(ordered[-1]["run"], list(records.values()))
 
 

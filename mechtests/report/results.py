@@ -79,11 +79,13 @@ def claim_record(judgement: Judgement, checkpoint: Record | None, story: str, re
     }
 
 
-def untested_record(claim: Claim, params: Mapping[str, str], story: str, rerun: str, reason: str) -> Record:
-    """One claim that could not be judged, and why."""
+def untested_record(
+    claim: Claim, params: Mapping[str, str], checkpoint: Record | None, story: str, rerun: str, reason: str
+) -> Record:
+    """One claim that could not be judged, and why; ``checkpoint`` is ``None`` where none was loaded."""
     return {
         **_stated(claim, params, story, rerun),
-        "checkpoint": None,
+        "checkpoint": checkpoint,
         "verdict": "untested",
         "estimate": None,
         "interval": None,
