@@ -1,4 +1,4 @@
-"""Train a small ODEFormer of the package's modules: ``python training/odeformer_mini.py --steps 6000 --decay 1500``.
+"""Train a small ODEFormer of the package's modules: ``python training/odeformer_mini.py --steps 8500 --decay 2500``.
 
 The model reads trajectories prepared as the package's ``fit`` prepares them and writes the equations they solve. The
 learning rate warms up, stays constant, and falls to zero over the last steps ("warm-up, stable, decay", Hu et al. 2024,
