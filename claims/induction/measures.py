@@ -53,6 +53,15 @@ def mean_over(
     return (losses * asked).sum(1) / asked.sum(1)
 
 
+def segment_losses(
+    model: LanguageModel, drawn: RepeatedSequences, edits: Callable[[Tokens], Sequence[Edit]] = lambda _: ()
+) -> tuple[Float[Tensor, " sequence"], Float[Tensor, " sequence"]]:
+    """Mean loss on a segment's second showing: where nothing repeats, and where the segment does."""
+    tokens = torch.cat([drawn.unrepeated, drawn.tokens])  # one pass for both
+    without, with_repeats = mean_over(model.losses(tokens, *edits(tokens)), drawn.foretold.repeat(2, 1)).chunk(2)
+    return without, with_repeats
+
+
 def gain(
     model: LanguageModel, drawn: RepeatedSequences, edits: Callable[[Tokens], Sequence[Edit]] = lambda _: ()
 ) -> Float[Tensor, " sequence"]:
@@ -61,8 +70,7 @@ def gain(
     Loss on the second showing where nothing repeats, less that where the segment does; both with the edits made, so
     that an edit which harms every prediction alike takes nothing away.
     """
-    tokens = torch.cat([drawn.unrepeated, drawn.tokens])  # one pass for both
-    without, with_repeats = mean_over(model.losses(tokens, *edits(tokens)), drawn.foretold.repeat(2, 1)).chunk(2)
+    without, with_repeats = segment_losses(model, drawn, edits)
     return without - with_repeats
 
 

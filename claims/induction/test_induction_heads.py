@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from claims.induction.measures import averaged, gain, mean_over, resampled, scaled, zeroed
+from claims.induction.measures import averaged, gain, resampled, scaled, segment_losses, zeroed
 from claims.induction.selectors import both_kinds, induction_heads, other_heads, previous_token_heads
 from claims.induction.source import LECTURE, long_segments, sequences, short_sequences
 from mechtests import Rate, claim, instead, shuffled_weights, untrained, zero
@@ -68,11 +68,9 @@ def test_specific_to_repeats(induction, heads, evidence):
         return evidence.undefined("there are no such heads")
     edits = [zero(place) for place in induction.places(ablated).values()]
     for drawn in evidence.batches(sequences(induction), size=16):
-        raised = [
-            mean_over(induction.losses(tokens, *edits) - induction.losses(tokens), drawn.foretold)
-            for tokens in (drawn.tokens, drawn.unrepeated)
-        ]
-        spared = 0.1 * raised[0] - raised[1]
+        new, seen = segment_losses(induction, drawn)
+        new_without, seen_without = segment_losses(induction, drawn, lambda _: edits)
+        spared = 0.1 * (seen_without - seen) - (new_without - new)
         evidence.observe(spared > 0, margin=spared)
 
 

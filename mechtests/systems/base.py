@@ -228,6 +228,8 @@ class System:
         edits: Sequence[Edit],
         arguments: Mapping[str, Any],
         given: Mapping[str, Tensor],
+        *,
+        keep: bool = True,
     ) -> dict[str | Place, Tensor]:
         for edit in edits:
             if (rule := self.derived.get(edit.site)) is not None:
@@ -249,9 +251,24 @@ class System:
             for site in missing:
                 with torch.inference_mode():  # so that nobody can change in place what is kept
                     found[site] = self._derived(site, computed)
-                if key is not None:
+                if key is not None and keep:
                     found[site] = self.cache.put((*key, at(site).key), found[site])
         return {site: found[site] for site in sites}
+
+    def _reduced(self, inputs: Inputs, site: str, edits: Sequence[Edit], reduce: Callable[..., Tensor]) -> Tensor:
+        """``reduce(activation, *inputs)``, kept in the activation's place, which may be far larger.
+
+        ``reduce`` is a function of mechtests, or of the file that defines the system's class.
+        """
+        key = self._key(inputs, edits, {})
+        kept = None if key is None else self.cache.get((*key, site, reduce.__qualname__))
+        if kept is not None:
+            note(edits)
+            return kept
+        activation = self._activations(inputs, (site,), edits, {}, {}, keep=False)[site]
+        with torch.inference_mode():
+            reduced = reduce(activation, *inputs)
+        return reduced if key is None else self.cache.put((*key, site, reduce.__qualname__), reduced)
 
     def _sources(self, site: str | Place) -> tuple[str | Place, ...]:
         """What a pass must read to give ``site``."""

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mechtests.cache import Cache
 from mechtests.checkpoints import CheckpointError, fill
 from mechtests.families import RepeatedTokens
 from mechtests.instruments import Heads
-from mechtests.interventions import Edit, Place, at
+from mechtests.interventions import Place, at
 from mechtests.pretrained import read_pretrained
 from mechtests.systems.base import Head
 from mechtests.systems.language_model import LanguageModel
@@ -153,16 +153,16 @@ class CausalLM(LanguageModel):
         plain = self._family.heads(block.get_submodule(self._family.attention), self.n_heads)
         return Heads(_folded(plain.W_Q, norm), _folded(plain.W_K, norm), _folded(plain.W_V, norm), plain.W_O)
 
+    @property
+    def logits_site(self) -> str:
+        return self._family.output
+
     def pattern_site(self, layer: int) -> str:
         return f"{self._family.layers}.{layer}.{self._family.attention}.pattern"
 
     def head(self, head: Head) -> Place:
         """Where a head's output is: what it adds to the residual stream, before its output projection."""
         return at(f"{self._family.layers}.{head.layer}.{self._family.attention}.z", head=head.index)
-
-    def logits(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence pos vocab"]:
-        site = self._family.output
-        return self.activations(tokens, [site], *edits)[site]
 
 
 def _transformers(path: Path) -> Any:

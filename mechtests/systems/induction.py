@@ -11,7 +11,7 @@ from torch import Tensor
 from mechtests import checkpoints
 from mechtests.cache import Cache
 from mechtests.instruments import Heads
-from mechtests.interventions import Edit, Place, at
+from mechtests.interventions import Place, at
 from mechtests.systems.attention_only_transformer import AttentionOnlyConfig, AttentionOnlyTransformer, Block
 from mechtests.systems.base import Head
 from mechtests.systems.language_model import LanguageModel
@@ -83,15 +83,16 @@ class Induction(LanguageModel):
         attn = cast("Block", self.module.blocks[layer]).attn
         return Heads(attn.W_Q, attn.W_K, attn.W_V, attn.W_O)
 
+    @property
+    def logits_site(self) -> str:
+        return "logits"
+
     def pattern_site(self, layer: int) -> str:
         return f"blocks.{layer}.attn.pattern"
 
     def head(self, head: Head) -> Place:
         """Where a head's output is: what it adds to the residual stream, before its ``W_O``."""
         return at(f"blocks.{head.layer}.attn.z", head=head.index)
-
-    def logits(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence pos vocab"]:
-        return self.activations(tokens, ["logits"], *edits)["logits"]
 
     def embedded(self, tokens: Int[Tensor, "sequence pos"]) -> Float[Tensor, "sequence pos model"]:
         """The residual stream before the first layer: the token's embedding and the position's."""

@@ -58,9 +58,10 @@ class LanguageModel(System):
     def pattern_site(self, layer: int) -> str:
         """The site of a layer's attention patterns, ``[sequence, head, query, key]``."""
 
+    @property
     @abstractmethod
-    def logits(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence pos vocab"]:
-        """Logits of the token after each position, with ``edits`` made on the way."""
+    def logits_site(self) -> str:
+        """The site of the logits, ``[sequence, pos, vocab]``."""
 
     @property
     def heads(self) -> Sequence[Head]:
@@ -83,9 +84,22 @@ class LanguageModel(System):
         site = self.pattern_site(layer)
         return self.activations(tokens, [site], *edits)[site]
 
+    def logits(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence pos vocab"]:
+        """Logits of the token after each position, with ``edits`` made on the way."""
+        return self.activations(tokens, [self.logits_site], *edits)[self.logits_site]
+
     def losses(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence foretold"]:
-        """Cross-entropy, in nats, of every token but the first given those before it, with ``edits`` made."""
-        logits = self.logits(tokens, *edits)
-        asked, foretold = logits[:, :-1], tokens[:, 1:].to(logits.device)
-        # One row a token: five times as fast as with the vocabulary along the second of three axes.
-        return cross_entropy(asked.flatten(0, 1), foretold.flatten(), reduction="none").view(foretold.shape)
+        """Cross-entropy, in nats, of every token but the first given those before it, with ``edits`` made.
+
+        They are kept, and the logits that they are worked out of are not, which are as many times larger as there are
+        words.
+        """
+        return self._reduced((tokens,), self.logits_site, edits, _losses)
+
+
+def _losses(
+    logits: Float[Tensor, "sequence pos vocab"], tokens: Int[Tensor, "sequence pos"]
+) -> Float[Tensor, "sequence foretold"]:
+    asked, foretold = logits[:, :-1], tokens[:, 1:].to(logits.device)
+    # One row a token: five times as fast as with the vocabulary along the second of three axes.
+    return cross_entropy(asked.flatten(0, 1), foretold.flatten(), reduction="none").view(foretold.shape)

@@ -7,7 +7,7 @@ from torch import nn
 from mechtests import CheckpointError, Head, at, zero
 from mechtests.cache import Cache
 from mechtests.checkpoints import Provenance, save
-from mechtests.interventions import SiteError
+from mechtests.interventions import SiteError, noted
 from mechtests.systems import Induction
 from mechtests.systems.attention_only_transformer import AttentionOnlyConfig, AttentionOnlyTransformer
 
@@ -53,6 +53,23 @@ def test_losses_are_those_of_the_tokens_after_the_first(model):
         for place in range(8):
             right = log_probabilities[sequence, place, TOKENS[sequence, place + 1]]
             assert losses[sequence, place].item() == pytest.approx(-right.item(), rel=1e-9)
+
+
+def test_losses_are_kept_and_the_logits_they_come_of_are_not(model):
+    def edited():
+        with noted() as edits:
+            return model.losses(TOKENS, zero(model.head(Head(0, 1)))), list(edits)
+
+    (first, told), (again, told_again) = edited(), edited()
+    assert first.equal(again)
+    assert not first.equal(model.losses(TOKENS))
+    assert told == told_again != []
+    assert (model.cache.passes, model.cache.from_memory) == (2, 1)
+    model.logits(TOKENS)
+    assert model.cache.passes == 3
+    assert first.equal(
+        Induction(model.module, "induction", cache=Cache(0)).losses(TOKENS, zero(model.head(Head(0, 1))))
+    )
 
 
 @pytest.mark.parametrize("head", [Head(0, 1), Head(1, 2)], ids=str)
