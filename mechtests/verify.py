@@ -15,7 +15,7 @@ from mechtests.report import read_results
 from mechtests.report.badge import badge_svg
 from mechtests.report.junit import junit_xml
 from mechtests.report.markdown import escaped, table
-from mechtests.report.results import write_text
+from mechtests.report.results import tested, write_text
 from mechtests.report.terminal import SYMBOLS
 
 RESULTS, PAGE, CHANGES = "results.json", "index.html", "changes.html"
@@ -144,8 +144,7 @@ def _places(kinds: Sequence[str], given: Path | None) -> list[Path]:
 
 
 def _check_judged(document: dict[str, Any], checkpoints: Sequence[_Named]) -> None:
-    judged = (claim for claim in document["claims"] if claim["verdict"] != "untested")
-    seen = {claim["checkpoint"]["sha256"] for claim in judged if claim["checkpoint"]}
+    seen = {claim["checkpoint"]["sha256"] for claim in tested(document)}
     for one in checkpoints:
         if one.sha256 not in seen and (one.sha256 or not seen):
             reasons = (claim["reason"] for claim in document["claims"] if claim["verdict"] == "untested")
@@ -185,8 +184,7 @@ def summary_markdown(document: dict[str, Any], comparison: Comparison | None = N
     by_mechanism: dict[tuple[str, str], Counter[str]] = {}
     for claim in document["claims"]:
         by_mechanism.setdefault((claim["system"], claim["mechanism"]), Counter())[claim["verdict"]] += 1
-    judged = (claim for claim in document["claims"] if claim["verdict"] != "untested")
-    names = sorted({claim["checkpoint"]["name"] for claim in judged if claim["checkpoint"]})
+    names = sorted({claim["checkpoint"]["name"] for claim in tested(document)})
     lines = [
         "## Mechanistic claims",
         "",

@@ -12,7 +12,7 @@ import yaml
 
 from mechtests.baseline import place
 from mechtests.report.markdown import escaped, table
-from mechtests.report.results import Record
+from mechtests.report.results import Record, tested
 from mechtests.report.terminal import SYMBOLS, estimate_text, number
 
 BEGIN, END = "<!-- mechtests:begin -->", "<!-- mechtests:end -->"
@@ -38,8 +38,7 @@ def card_claims(document: Mapping[str, Any], checkpoint: str | None) -> list[Rec
     Raises:
         CardError: there is none, or there are several.
     """
-    tested = [claim for claim in document["claims"] if claim["checkpoint"] and claim["verdict"] != "untested"]
-    single = [claim for claim in tested if "members" not in claim["checkpoint"]]
+    single = [claim for claim in tested(document) if "members" not in claim["checkpoint"]]
     known = {claim["checkpoint"]["sha256"]: claim["checkpoint"]["name"] for claim in single}
     wanted = [
         sha256

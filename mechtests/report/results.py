@@ -104,6 +104,11 @@ def untested_record(
     }
 
 
+def tested(document: Mapping[str, Any]) -> list[Record]:
+    """The claims of a results file that have a verdict on a checkpoint, or on several."""
+    return [claim for claim in document["claims"] if claim["checkpoint"] and claim["verdict"] != "untested"]
+
+
 def checkpoint_record(systems: Sequence[System]) -> Record | None:
     """What a claim was judged on: one checkpoint and its provenance, or several under the sha256 of theirs.
 

@@ -235,7 +235,7 @@ class System:
             if (rule := self.derived.get(edit.site)) is not None:
                 raise SiteError(f"{edit}: this site is worked out, and no part of the pass. Change {rule.sources}.")
         note(edits)
-        key = self._key(inputs, edits, arguments)
+        key = self._key(inputs, edits, arguments) if keep else None
         found: dict[str | Place, Tensor] = {}
         for site in sites:
             kept = None if key is None else self.cache.get((*key, at(site).key))
@@ -251,7 +251,7 @@ class System:
             for site in missing:
                 with torch.inference_mode():  # so that nobody can change in place what is kept
                     found[site] = self._derived(site, computed)
-                if key is not None and keep:
+                if key is not None:
                     found[site] = self.cache.put((*key, at(site).key), found[site])
         return {site: found[site] for site in sites}
 
@@ -260,15 +260,15 @@ class System:
 
         ``reduce`` is a function of mechtests, or of the file that defines the system's class.
         """
+        note(edits)
         key = self._key(inputs, edits, {})
-        kept = None if key is None else self.cache.get((*key, site, reduce.__qualname__))
-        if kept is not None:
-            note(edits)
-            return kept
-        activation = self._activations(inputs, (site,), edits, {}, {}, keep=False)[site]
-        with torch.inference_mode():
-            reduced = reduce(activation, *inputs)
-        return reduced if key is None else self.cache.put((*key, site, reduce.__qualname__), reduced)
+
+        def reduced() -> Tensor:
+            activation = self._activations(inputs, (site,), edits, {}, {}, keep=False)[site]
+            with torch.inference_mode():
+                return reduce(activation, *inputs)
+
+        return reduced() if key is None else self.cache.get_or((*key, site, reduce.__qualname__), reduced)
 
     def _sources(self, site: str | Place) -> tuple[str | Place, ...]:
         """What a pass must read to give ``site``."""
