@@ -22,6 +22,7 @@ from mechtests.baseline import Baseline, BaselineError, is_worse
 from mechtests.cache import Cache, CacheError, Disk
 from mechtests.checkpoints import CheckpointError
 from mechtests.claim import Claim, claim_of
+from mechtests.controls import system_argument
 from mechtests.expectations import ClaimError
 from mechtests.judge import Judge, Settings, parameter_text
 from mechtests.kept import Kept
@@ -170,11 +171,11 @@ def _cache(config: pytest.Config, device: torch.device, warnings: list[str]) -> 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """How long it may take, so that nobody waits in doubt."""
-    seconds = sum(config.stash[BASELINE].seconds.values())
+    seconds = config.stash[BASELINE].seconds
     if not seconds or config.option.collectonly:
         return None
     workers = getattr(config.option, "numprocesses", None) or 1
-    minutes = max(1, round(seconds / workers / 60))
+    minutes = max(1, round(sum(seconds.values()) / workers / 60))
     return (
         f"claims: judging all that are on record, with nothing kept, took {minutes} min"
         f"{f' for each of {workers} workers' if workers > 1 else ''}; what is kept takes none"
@@ -338,8 +339,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             skipped = isinstance(report.longrepr, tuple)
             reason = report.longrepr[2] if skipped else call.excinfo.exconly() if call.excinfo else report.longreprtext
             params = {name: parameter_text(value) for name, value in _parameters(item).items()}
-            systems = [value for value in item.funcargs.values() if isinstance(value, System)]
-            checkpoint = checkpoint_record(systems[:1])
+            found = system_argument(item.funcargs)
+            checkpoint = checkpoint_record([found[1]] if found else [])
             report.claim_record = untested_record(claim, params, checkpoint, _story(item), _rerun(item), reason)
             item.user_properties += [("claim_id", claim.id), ("claim_verdict", "untested")]
     return report
