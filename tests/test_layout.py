@@ -71,9 +71,7 @@ def test_every_package_has_a_floor():
 def test_a_module_imports_from_its_own_package_and_from_floors_below(name):
     own = package_of(name)
     wrong = {
-        target
-        for target in dependencies(name)
-        if package_of(target) != own and FLOOR[package_of(target)] >= FLOOR[own]
+        target for target in dependencies(name) if package_of(target) != own and FLOOR[package_of(target)] >= FLOOR[own]
     }
     assert not wrong
 

@@ -1,6 +1,15 @@
 """What a user states: claims, the regions that decide them, and the controls where they should not hold."""
 
-from mechtests.claiming.claim import Claim, Control, Criterion, EvidenceKind, Source, claim, claim_of
+from mechtests.claiming.claim import (
+    Claim,
+    Control,
+    Criterion,
+    EvidenceKind,
+    Source,
+    claim,
+    claim_of,
+    default_parameters,
+)
 from mechtests.claiming.controls import instead, other, random_sets, shuffled_weights, system_argument, untrained
 from mechtests.claiming.expectations import (
     ClaimError,
@@ -33,6 +42,7 @@ __all__ = [
     "Value",
     "claim",
     "claim_of",
+    "default_parameters",
     "instead",
     "other",
     "random_sets",

@@ -1,5 +1,6 @@
 """Claims: falsifiable statements with a source, a region and controls, written down before the data is seen."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -163,3 +164,12 @@ def claim(
 def claim_of(function: Callable[..., object]) -> Claim | None:
     """The claim that ``function`` tests, or ``None`` where it is no claim test."""
     return getattr(function, _ATTRIBUTE, None)
+
+
+def default_parameters(function: Callable[..., object]) -> dict[str, Any]:
+    """The arguments of a claim test that have a default, by name: parameters of the claim with one value.
+
+    A control such as ``instead(find=…)`` replaces them, and a report shows them, as it does those of ``parametrize``.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    return {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
