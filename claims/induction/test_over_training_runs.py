@@ -32,7 +32,7 @@ FINDINGS = findings(
     # A unit is a training run, far dearer than an input: the error rate is the customary one.
     expect=Rate(at_least=0.8, alpha=0.05),
 )
-@pytest.mark.parametrize("finding", [*FINDINGS, *AT_WORK], ids=str)
+@pytest.mark.parametrize("finding", [*FINDINGS, *AT_WORK])
 def test_universal(finding, induction_seeds, judge, evidence):
     if not induction_seeds:
         pytest.skip("no checkpoint of the two-layer recipe is judged in this run")
@@ -45,7 +45,7 @@ def test_universal(finding, induction_seeds, judge, evidence):
     source=LECTURE.section("Induction head"),
     expect=Monotone("increasing", at_least=1),
 )
-@pytest.mark.parametrize("finding", FINDINGS, ids=str)
+@pytest.mark.parametrize("finding", FINDINGS)
 def test_emergence(finding, induction_steps, judge, evidence):
     steps = [system.checkpoint.provenance.step for system in induction_steps]
     judged = [finding.judge(judge, system) for system in induction_steps]

@@ -101,7 +101,7 @@ def test_mixed_heads_split_the_rest(subtraction, evidence):
     controls=[untrained],
     published="0.68, 0.97, 0.89, 0.53 for neuron 17",
 )
-@pytest.mark.parametrize("head", [Head(0, index) for index in range(4)], ids=str)
+@pytest.mark.parametrize("head", [Head(0, index) for index in range(4)])
 def test_linear_ov(subtraction, head, evidence):
     relevant = sign_relevant(subtraction)
     if not relevant.any():

@@ -26,7 +26,7 @@ FINDINGS = findings(
     expect=Rate(at_least=0.8, alpha=0.05),
 )
 @pytest.mark.parametrize("recipe", ["light-decay", "heavy-decay"])
-@pytest.mark.parametrize("finding", FINDINGS, ids=str)
+@pytest.mark.parametrize("finding", FINDINGS)
 def test_universal(finding, recipe, subtraction_seeds, judge, evidence):
     if recipe not in subtraction_seeds:
         pytest.skip(f"no checkpoint of the recipe {recipe} is judged in this run")
@@ -39,7 +39,7 @@ def test_universal(finding, recipe, subtraction_seeds, judge, evidence):
     source=POST,
     expect=Monotone("increasing", at_least=1),
 )
-@pytest.mark.parametrize("finding", FINDINGS, ids=str)
+@pytest.mark.parametrize("finding", FINDINGS)
 def test_emergence(finding, subtraction_steps, judge, evidence):
     steps = [system.checkpoint.provenance.step for system in subtraction_steps]
     judged = [finding.judge(judge, system) for system in subtraction_steps]
