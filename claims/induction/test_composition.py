@@ -35,7 +35,7 @@ def null_scores(model, writer, reader, into, generator):
     source=PREFIX_MATCHING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, instead("term", "q_composition", "qk_composition", "no_composition")],
+    controls=[untrained, instead(term=["q_composition", "qk_composition", "no_composition"])],
 )
 @pytest.mark.parametrize("term", ["k_composition"])
 def test_k_term_dominates(induction, term, evidence):
@@ -99,7 +99,7 @@ def test_k_above_other_pairs(induction, evidence):
     source=PREFIX_MATCHING,
     expect=Value(at_most=0.95),
     kind="structural",
-    controls=[instead("into", "k")],
+    controls=[instead(into="k")],
 )
 @pytest.mark.parametrize("into", ["q"])
 def test_q_not_above_random(induction, into, evidence):

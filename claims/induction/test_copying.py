@@ -27,7 +27,7 @@ alone_and_together = pytest.mark.parametrize("heads", [strongest_induction_head,
     source=COPYING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, shuffled_weights, instead("heads", previous_token_heads)],
+    controls=[untrained, shuffled_weights, instead(heads=previous_token_heads)],
 )
 @alone_and_together
 def test_raises_the_attended_token(induction, heads, evidence):
@@ -40,7 +40,7 @@ def test_raises_the_attended_token(induction, heads, evidence):
     source=COPYING,
     expect=Value(at_least=0.9),
     kind="structural",
-    controls=[untrained, shuffled_weights, instead("heads", previous_token_heads)],
+    controls=[untrained, shuffled_weights, instead(heads=previous_token_heads)],
 )
 @alone_and_together
 def test_positive_eigenvalues(induction, heads, evidence):
@@ -54,7 +54,7 @@ def test_positive_eigenvalues(induction, heads, evidence):
     "sequence's tokens goes to those that it attends to.",
     source=IN_CONTEXT.section("Head activation evaluators"),
     expect=Mean(at_least=0.5, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead("find", previous_token_head)],
+    controls=[untrained, shuffled_weights, instead(find=previous_token_head)],
 )
 @pytest.mark.parametrize("find", [induction_head])
 def test_in_activations(induction, find, evidence):
@@ -75,7 +75,7 @@ def test_in_activations(induction, find, evidence):
     source=COPYING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, instead("heads", previous_token_heads, other_heads)],
+    controls=[untrained, instead(heads=[previous_token_heads, other_heads])],
 )
 @pytest.mark.parametrize("heads", [induction_heads])
 def test_single_heads_dominate_the_logits(induction, heads, evidence):

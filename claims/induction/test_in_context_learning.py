@@ -17,7 +17,7 @@ CLEARLY = 0.95
     source=IN_CONTEXT_LEARNING,
     expect=Rate(at_least=0.9),
     kind="behavioural",
-    controls=[untrained, instead("tokens", unrepeated)],
+    controls=[untrained, instead(tokens=unrepeated)],
 )
 @pytest.mark.parametrize("tokens", [repeated])
 def test_repeats_are_easier(induction, tokens, evidence):
@@ -33,7 +33,7 @@ def test_repeats_are_easier(induction, tokens, evidence):
     source=IN_CONTEXT.section("In-context learning"),
     expect=Rate(at_least=0.9),
     kind="behavioural",
-    controls=[untrained, instead("tokens", unrepeated)],
+    controls=[untrained, instead(tokens=unrepeated)],
 )
 @pytest.mark.parametrize("tokens", [repeated])
 def test_later_tokens_are_easier(induction, tokens, evidence):

@@ -42,7 +42,7 @@ def kept_up(whole, left):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="necessity",
-    controls=[untrained, instead("heads", other_heads)],
+    controls=[untrained, instead(heads=other_heads)],
 )
 @each_ablation
 @pytest.mark.parametrize("heads", [previous_token_heads, induction_heads])
@@ -60,7 +60,7 @@ def test_necessary(induction, heads, ablation, evidence):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="specificity",
-    controls=[untrained, instead("heads", other_heads)],
+    controls=[untrained, instead(heads=other_heads)],
 )
 @pytest.mark.parametrize("heads", [previous_token_heads, induction_heads])
 def test_specific_to_repeats(induction, heads, evidence):
@@ -82,7 +82,7 @@ def test_specific_to_repeats(induction, heads, evidence):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="sufficiency",
-    controls=[untrained, shuffled_weights, instead("kept", previous_token_heads, induction_heads)],
+    controls=[untrained, shuffled_weights, instead(kept=[previous_token_heads, induction_heads])],
 )
 @each_ablation
 @pytest.mark.parametrize("kept", [both_kinds])
@@ -120,7 +120,7 @@ def test_graded(induction, heads, evidence):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="robustness",
-    controls=[untrained, instead("heads", other_heads)],
+    controls=[untrained, instead(heads=other_heads)],
 )
 @pytest.mark.parametrize("family", [short_sequences, long_segments])
 @pytest.mark.parametrize("heads", [induction_heads])

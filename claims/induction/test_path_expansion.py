@@ -27,7 +27,7 @@ def without_virtual_heads(path):
     source=EXPANSION,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead("paths", without_virtual_heads)],
+    controls=[instead(paths=without_virtual_heads)],
 )
 @pytest.mark.parametrize("paths", [every_path])
 def test_logits(induction, paths, evidence):
@@ -55,7 +55,7 @@ def three_terms(terms):
     source=LECTURE.section("Induction head – prefix matching"),
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead("terms", three_terms)],
+    controls=[instead(terms=three_terms)],
 )
 @pytest.mark.parametrize("terms", [four_terms])
 def test_scores(induction, terms, evidence):

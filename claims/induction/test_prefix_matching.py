@@ -16,7 +16,7 @@ INDUCTION_HEADS = LECTURE.section("Induction heads")
     "Some head gives the token after the current token's last occurrence 0.4 of its attention or more, on average.",
     source=INDUCTION_HEADS,
     expect=Mean(at_least=0.4, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead("find", previous_token_head)],
+    controls=[untrained, shuffled_weights, instead(find=previous_token_head)],
 )
 @pytest.mark.parametrize("find", [induction_head])
 def test_exists(induction, find, evidence):
@@ -30,7 +30,7 @@ def test_exists(induction, find, evidence):
     "Where nothing repeats, the same head gives those places no more attention than chance does, to within 0.05.",
     source=INDUCTION_HEADS,
     expect=Difference(at_least=-0.05, at_most=0.05, bounds=(-1, 1)),
-    controls=[instead("tokens", repeated)],
+    controls=[instead(tokens=repeated)],
 )
 @pytest.mark.parametrize("tokens", [unrepeated])
 def test_chance_without_repeats(induction, tokens, evidence):

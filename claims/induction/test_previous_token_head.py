@@ -17,7 +17,7 @@ SUMMARY = LECTURE.section("Induction head")
     "on average.",
     source=SUMMARY,
     expect=Mean(at_least=0.5, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead("find", induction_head)],
+    controls=[untrained, shuffled_weights, instead(find=induction_head)],
 )
 @pytest.mark.parametrize("find", [previous_token_head])
 def test_exists(induction, find, evidence):

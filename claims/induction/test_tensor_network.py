@@ -27,7 +27,7 @@ def with_heads_swapped(pattern, weights):
     source=ARCHITECTURE,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead("legs", with_heads_swapped)],
+    controls=[instead(legs=with_heads_swapped)],
 )
 @pytest.mark.parametrize("legs", [with_all_heads])
 def test_multi_head_attention(induction, legs, evidence):
@@ -54,7 +54,7 @@ def keys_by_queries(x, W_Q, W_K):
     source=ARCHITECTURE,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead("diagram", keys_by_queries)],
+    controls=[instead(diagram=keys_by_queries)],
 )
 @pytest.mark.parametrize("diagram", [queries_by_keys])
 def test_attention_pattern(induction, diagram, evidence):

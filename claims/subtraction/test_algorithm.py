@@ -48,7 +48,7 @@ def straight(gap, target):
     # Either of them: the bias alone would agree with a model that always says the same.
     expect=Value(at_least=0.97),
     kind="behavioural",
-    controls=[untrained, instead("form", straight)],
+    controls=[untrained, instead(form=straight)],
     published="roughly of the form",
 )
 @pytest.mark.parametrize("form", [rectified])

@@ -123,7 +123,7 @@ def average(subtraction):
     source=ACTIVATIONS,
     expect=Difference(at_most=0.02),
     kind="causal",
-    controls=[instead("surrogate", average)],
+    controls=[instead(surrogate=average)],
     published=0.985 - 0.9793,
 )
 @pytest.mark.parametrize("surrogate", [plane])
@@ -138,7 +138,7 @@ def test_linear_surrogate(subtraction, surrogate, evidence):
     expect=Difference(at_most=0.05),
     kind="causal",
     criterion="specificity",
-    controls=[instead("neurons", sign_relevant)],
+    controls=[instead(neurons=sign_relevant)],
 )
 @pytest.mark.parametrize("neurons", [as_many_others])
 def test_specific_to_relevant(subtraction, neurons, evidence):
@@ -173,7 +173,7 @@ class Ablations:
     expect=Difference(at_most=0.05, bounds=(-1, 1)),
     kind="causal",
     criterion="specificity",
-    controls=[instead("choice", as_it_is)],
+    controls=[instead(choice=as_it_is)],
 )
 @pytest.mark.parametrize("choice", [at_random])
 def test_specific_to_random(subtraction, choice, evidence):
@@ -223,7 +223,7 @@ def test_periodic_neurons(subtraction, evidence):
     source=ACTIVATIONS,
     expect=Difference(at_most=0.01),
     kind="causal",
-    controls=[instead("neurons", sign_relevant)],
+    controls=[instead(neurons=sign_relevant)],
     published="not important for the sign",
 )
 @pytest.mark.parametrize("neurons", [periodic])

@@ -136,7 +136,7 @@ def test_opposite_ov_slopes(subtraction, evidence):
     expect=Value(at_most=0.01),
     kind="causal",
     criterion="specificity",
-    controls=[instead("token", "a", "b", "=")],
+    controls=[instead(token=["a", "b", "="])],
     published="essentially no change",
 )
 @pytest.mark.parametrize("token", ["-"])

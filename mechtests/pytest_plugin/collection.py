@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection
 import pytest
 
 from mechtests.checkpoints import CheckpointError
-from mechtests.claiming.claim import Claim, claim_of
-from mechtests.judging.judge import parameter_text
+from mechtests.claiming.claim import Claim, claim_of, parameter_text
 from mechtests.pytest_plugin.session import ClaimSession
 from mechtests.systems.registry import SystemRegistry
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from mechtests.claiming.claim import Claim
+from mechtests.claiming.claim import Claim, default_parameters, parameter_text
 from mechtests.claiming.controls import system_argument
-from mechtests.judging.judge import parameter_text
 from mechtests.pytest_plugin.options import rerun_command
 from mechtests.pytest_plugin.session import ClaimSession
 from mechtests.results.baseline import is_worse
@@ -66,6 +65,8 @@ def conclude(record: Mapping[str, Any], recorded: str | None, strict: bool) -> N
         strict: whether an inconclusive claim fails.
     """
     verdict = record["verdict"]
+    if verdict == "untested":
+        pytest.skip(record["reason"])
     message = _message(record)
     if recorded is not None and is_worse(verdict, recorded):
         pytest.fail(f"{message}\non record as {recorded}: this is worse", pytrace=False)
@@ -120,9 +121,8 @@ def _arguments(test: pytest.Function) -> dict[str, Any]:
 
 def _parameters(test: pytest.Function, session: ClaimSession) -> dict[str, Any]:
     """The parameters of the test and of its fixtures, but for the system under test."""
-    if not hasattr(test, "callspec"):
-        return {}
-    values = {name: test.funcargs.get(name, value) for name, value in test.callspec.params.items()}
+    params = test.callspec.params.items() if hasattr(test, "callspec") else ()
+    values = {**default_parameters(test.obj), **{name: test.funcargs.get(name, value) for name, value in params}}
     systems = session.registry.systems
     return {name: value for name, value in values.items() if name not in systems and not isinstance(value, System)}
 

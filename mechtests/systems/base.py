@@ -1,9 +1,7 @@
 """What every system offers: a module, where its weights came from, and twins of it to compare with."""
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -11,39 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from mechtests.activations.capture import Inputs, as_inputs, calls, reached, rows_within, run, upstream
-from mechtests.activations.interventions import Axes, Edit, Place, SiteError, at, note
+from mechtests.activations.interventions import Axes, Edit, Place, SiteError, at, note, scale
 from mechtests.cache import Cache, code_fingerprint
 from mechtests.cache.digests import DigestError, digest
 from mechtests.checkpoints import Checkpoint
+from mechtests.systems.ablation import Ablation, Component, ablations, places_of
+from mechtests.systems.derived import Derived, sites_of
+from mechtests.systems.head import Head
+from mechtests.systems.weights import architecture_of, identity_of, version_of
+
+__all__ = ["ChangedWeightsError", "Derived", "Head", "System"]
 
 _FEW = 64
 """Inputs that are run at once without asking how much memory they take."""
-
-
-@dataclass(frozen=True, order=True)
-class Head:
-    """An attention head, printed ``L2H7``: layer 2, head 7, both counted from 0."""
-
-    layer: int
-    index: int
-
-    def __str__(self) -> str:
-        return f"L{self.layer}H{self.index}"
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A site that no submodule returns, worked out from others when it is asked for.
-
-    Attributes:
-        sources: the sites that it is worked out from, which may be derived themselves.
-        compute: from the system and the activations there to this one's.
-        axes: the names of its axes.
-    """
-
-    sources: tuple[str, ...]
-    compute: Callable[..., Tensor]
-    axes: str = ""
 
 
 class ChangedWeightsError(Exception):
@@ -79,6 +57,11 @@ class System:
         identity: str | None = None,
         cache: Cache | None = None,
     ) -> None:
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"System: expected a torch.nn.Module, found {type(module).__name__}. Wrap the model itself, not its "
+                "path or its state dict: System(module, name)."
+            )
         self.module = module.eval().requires_grad_(False)
         self.name = name
         self.checkpoint = checkpoint
@@ -87,14 +70,23 @@ class System:
         self.batch_bytes = 64 << 20 if self.device.type == "cpu" else 1 << 30
         self._untrained: dict[int, Self] = {}
         self._rows_known: dict[object, int] = {}
-        self._version = _version(self.module)
-        self.identity = identity or (checkpoint.sha256 if checkpoint else _weights(module))
+        self._version = version_of(self.module)
+        self.identity = identity or (checkpoint.sha256 if checkpoint else identity_of(module))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, System) and self.identity == other.identity
 
     def __hash__(self) -> int:
         return hash(self.identity)
+
+    def __repr__(self) -> str:
+        """One line: kind, checkpoint or how the twin was made, size, device."""
+        size = sum(weight.numel() for weight in self.module.parameters())
+        kind = type(self).__name__ if type(self) is not System else f"System({type(self.module).__name__})"
+        made, *_, seed = self.identity.split(":") * 2
+        twin = f"{made} twin, seed {seed}" if made in ("untrained", "shuffled") else self.identity[:12]
+        weights = self.checkpoint.name if self.checkpoint else twin
+        return f"<{kind} {self.name!r}: {weights}, {size:,} parameters on {self.device}>"
 
     @property
     def device(self) -> torch.device:
@@ -105,7 +97,7 @@ class System:
     @cached_property
     def architecture(self) -> str:
         """Tells modules made of the same layers with the same weight shapes from all others."""
-        return _architecture(self.module)
+        return architecture_of(self.module)
 
     @property
     def heads(self) -> Sequence[Head]:
@@ -166,8 +158,66 @@ class System:
         """
         raise SiteError(f"{self.name} has no attention heads, so there is no {head}.")
 
+    def sites(self) -> dict[str, str]:
+        """What :meth:`activations` can be asked for: by site, the names of its activation's axes, in the pass's order.
+
+        Submodules come first, then their inputs (``PATH:input``) where the system names their axes, then derived sites.
+        Where no names are known, the axes are ``""`` and parts cannot be selected. A pass need not reach every site.
+        """
+        return sites_of(self.module, self.axes, self.derived)
+
+    def output(self, *inputs: Tensor, **arguments: Any) -> Any:
+        """What the module itself returns for ``inputs``: without hooks, batches or the cache.
+
+        For checks that what :meth:`activations` gives is what the model computes.
+        """
+        with torch.inference_mode():
+            return self._called(arguments)(*inputs)
+
+    def ablate(
+        self,
+        components: Component | Iterable[Component],
+        how: Ablation,
+        reference: Any = None,
+        generator: torch.Generator | None = None,
+        *,
+        inputs: int | None = None,
+    ) -> list[Edit]:
+        """Edits that ablate components, one for each site or part of it; heads at the same site share one.
+
+        ``system.ablate(heads, "zero")``, ``system.ablate(at(site, neuron=mask), "mean", reference)``.
+
+        Args:
+            components: heads, parts of sites or sites, one or several.
+            how: ``zero``; ``mean``, the mean over the reference inputs; ``resample``, for each input the activation on
+                another of the reference inputs, drawn with replacement, the same one for all heads of a site.
+            reference: inputs of the system's own kind, for ``mean`` and ``resample``.
+            generator: draws for ``resample``.
+            inputs: how many inputs the ablated run has: for ``resample``, as many of the reference inputs are drawn
+                first, without replacement. Without it, the reference has as many as the run.
+
+        Raises:
+            ValueError: no reference, no generator, or fewer reference inputs than the run has.
+            SiteError: a head or a site that does not exist.
+        """
+        read = None if reference is None else lambda sites: self._on_reference(reference, sites)
+        return ablations(places_of(components, self.head), how, read, generator, inputs)
+
+    def scale(self, components: Component | Iterable[Component], factor: float) -> list[Edit]:
+        """Edits that multiply components by ``factor``, one for each site or part of it."""
+        return [scale(place, factor) for place in places_of(components, self.head)]
+
+    def _on_reference(self, reference: Any, sites: Sequence[str]) -> Mapping[str, Tensor]:
+        """Activations at whole sites for inputs of the system's own kind, which a subclass may have."""
+        return {str(site): found for site, found in self.activations(reference, sites).items()}
+
     def activations(
-        self, inputs: Tensor | Inputs, sites: Iterable[str | Place], *edits: Edit, **arguments: Any
+        self,
+        inputs: Tensor | Inputs,
+        sites: Iterable[str | Place],
+        *edits: Edit,
+        keep: bool = True,
+        **arguments: Any,
     ) -> dict[str | Place, Tensor]:
         """Activations at ``sites`` for ``inputs``, from the cache or one forward pass.
 
@@ -179,13 +229,15 @@ class System:
             inputs: what the module is called with: tensors with a row for each input.
             sites: which activations, whole or in part; submodules or derived ones.
             edits: changes made on the way, in their order.
+            keep: whether the activations are looked up and kept in the cache; ``False`` where they are large and only
+                a summary of them is wanted again.
             arguments: further arguments of the module's forward, the same for every input.
 
         Raises:
             SiteError: a site is not reached, or an edit or a part does not fit its site.
             ChangedWeightsError: the weights were changed after the system was made.
         """
-        return self._activations(as_inputs(inputs), _listed(sites), edits, arguments, {})
+        return self._activations(as_inputs(inputs), _listed(sites), edits, arguments, {}, keep=keep)
 
     def sweep(
         self,
@@ -235,6 +287,7 @@ class System:
             if (rule := self.derived.get(edit.site)) is not None:
                 raise SiteError(f"{edit}: this site is worked out, and no part of the pass. Change {rule.sources}.")
         note(edits)
+        self._check_weights()
         key = self._key(inputs, edits, arguments) if keep else None
         found: dict[str | Place, Tensor] = {}
         for site in sites:
@@ -261,6 +314,7 @@ class System:
         ``reduce`` is a function of mechtests, or of the file that defines the system's class.
         """
         note(edits)
+        self._check_weights()
         key = self._key(inputs, edits, {})
 
         def reduced() -> Tensor:
@@ -285,13 +339,15 @@ class System:
     def _called(self, arguments: Mapping[str, Any]) -> Callable[..., object]:
         return lambda *inputs: self.forward(*(one.to(self.device) for one in inputs), **arguments)
 
-    def _key(self, inputs: Inputs, edits: Sequence[Edit], arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """Tells a pass from all others; ``None`` where there is no telling."""
-        if self._version != _version(self.module):
+    def _check_weights(self) -> None:
+        if self._version != version_of(self.module):
             raise ChangedWeightsError(
                 f"the weights of {self.name} were changed or moved after the system was made, so what is kept of it is "
                 "of other weights. Change a copy of the module and wrap that: System(module, name)."
             )
+
+    def _key(self, inputs: Inputs, edits: Sequence[Edit], arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Tells a pass from all others; ``None`` where there is no telling."""
         try:
             told = digest(inputs, [edit.key for edit in edits], dict(arguments))
         except DigestError:
@@ -325,7 +381,7 @@ class System:
     def _twin(self, module: nn.Module, identity: str) -> Self:
         twin = copy.copy(self)
         twin.module = module.eval().requires_grad_(False)
-        twin.checkpoint, twin.identity, twin._version = None, identity, _version(module)
+        twin.checkpoint, twin.identity, twin._version = None, identity, version_of(module)
         return twin
 
 
@@ -333,29 +389,3 @@ def _listed(sites: Iterable[str | Place]) -> tuple[str | Place, ...]:
     if isinstance(sites, str | Place):  # a string is a list of its characters
         raise SiteError(f"sites: expected a list, found the one site '{sites}'. Write ['{sites}'].")
     return tuple(sites)
-
-
-def _architecture(module: nn.Module) -> str:
-    layers = [(name, type(layer).__qualname__, layer.extra_repr()) for name, layer in module.named_modules()]
-    shapes = sorted((name, tuple(weight.shape)) for name, weight in module.named_parameters())
-    return f"{type(module).__qualname__}:{hashlib.sha256(repr((layers, shapes)).encode()).hexdigest()[:16]}"
-
-
-def _weights(module: nn.Module) -> str:
-    return digest(_architecture(module), dict(module.state_dict()))
-
-
-def _version(module: nn.Module) -> list[tuple[int, int]]:
-    """Where each weight is, and how often it was changed in place; changes through ``.data`` are not counted.
-
-    It is asked before every pass, and ``module.parameters()`` takes three times as long.
-    """
-    found = [
-        (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
-        for weight in module._parameters.values()
-        if weight is not None
-    ]
-    for layer in module._modules.values():
-        if layer is not None:
-            found += _version(layer)
-    return found

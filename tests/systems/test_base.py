@@ -170,6 +170,88 @@ class TestUntrainedTwins:
         assert same(system.untrained(0), system.untrained(0))
 
 
+class Listed(nn.Module):
+    """A model with lists of layers and one that returns a tuple."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3), nn.ReLU()])
+        self.memory = nn.LSTM(3, 2, batch_first=True)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.memory(x)[0]
+
+
+class TestAnyModule:
+    @pytest.mark.parametrize(
+        "module",
+        [nn.Identity(), nn.ReLU(), nn.Sequential(), nn.Linear(3, 2), nn.BatchNorm1d(3), nn.Linear(3, 2).double()],
+        ids=lambda module: type(module).__name__,
+    )
+    def test_is_wrapped_and_run(self, module):
+        x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        x = x if next(module.parameters(), x).dtype == torch.float64 else x.float()
+        wrapped = System(nn.Sequential(module), "any")
+        assert wrapped.activations(x, ["0"])["0"].equal(wrapped.output(x))
+        assert "0" in wrapped.sites()
+        assert len(repr(wrapped).splitlines()) == 1
+
+    def test_a_layer_that_returns_a_tuple_is_read_by_its_first(self):
+        wrapped = System(Listed(), "listed")
+        x = torch.ones(4, 5, 3)
+        assert wrapped.activations(x, ["memory"])["memory"].equal(wrapped.output(x))
+
+    def test_sites_are_the_submodules_that_are_called(self, system):
+        assert list(System(Listed(), "listed").sites()) == ["layers.0", "layers.1", "memory"]
+        assert list(system.sites()) == ["embed", "norm", "layers", "layers.0", "layers.1", "layers.2"]
+        assert set(system.sites().values()) == {""}
+
+    def test_sites_have_the_axes_that_are_named_and_those_that_exist(self):
+        class Mine(System):
+            axes: ClassVar = {"embed": "batch token model", "norm:input": "batch token model", "gone": "batch model"}
+            derived: ClassVar = {
+                "length": Derived(("norm",), lambda _, x: x.norm(dim=-1), "batch token"),
+                "twice": Derived(("length",), lambda _, x: 2 * x, "batch token"),
+                "nothing": Derived(("gone",), lambda _, x: x),
+            }
+
+        sites = Mine(classifier(), "mine").sites()
+        assert sites["embed"] == sites["norm:input"] == "batch token model"
+        assert sites["length"] == sites["twice"] == "batch token"
+        assert not {"gone", "nothing"} & sites.keys()
+
+    def test_what_is_no_module_is_refused_with_what_to_give(self):
+        with pytest.raises(TypeError, match=r"expected a torch.nn.Module, found OrderedDict. Wrap the model"):
+            System(classifier().state_dict(), "classifier")
+
+
+class TestRepr:
+    def test_says_kind_weights_size_and_device_in_a_line(self, system):
+        assert repr(system) == f"<System(Classifier) 'classifier': {system.identity[:12]}, 275 parameters on cpu>"
+
+    def test_says_how_a_twin_was_made(self, system):
+        assert "'classifier': untrained twin, seed 3, 275 parameters" in repr(system.untrained(3))
+        assert "'classifier': shuffled twin, seed 4, 275 parameters" in repr(system.shuffled(4))
+
+
+class TestNotKept:
+    def test_activations_are_the_same_and_are_run_for_each_time(self, system):
+        passes = count_passes(system.module)
+        first, second = (system.activations(TOKENS, ["norm"], keep=False)["norm"] for _ in range(2))
+        assert len(passes) == 2
+        assert first.equal(second)
+        assert first.equal(system.activations(TOKENS, ["norm"])["norm"])
+        assert len(passes) == 3
+
+    def test_changed_weights_are_noticed(self, system):
+        with torch.no_grad():
+            system.module.norm.weight.mul_(2)
+        with pytest.raises(ChangedWeightsError):
+            system.activations(TOKENS, ["norm"], keep=False)
+
+
 class TestShuffledTwins:
     def test_each_weight_keeps_its_entries_in_another_order(self, system):
         twin = weights(system.shuffled(0))

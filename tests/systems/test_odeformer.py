@@ -14,8 +14,9 @@ from mechtests.checkpoints import CheckpointError, Provenance, save
 from mechtests.families.ode import Linear, LinearPlane, Logistic, LotkaVolterra
 from mechtests.families.ode.odebench import Odebench
 from mechtests.instruments.attention import value_weighted
-from mechtests.systems import Head, Odeformer, odeformer_package
+from mechtests.systems import Head, Odeformer
 from mechtests.systems.odeformer import TrajectoryError
+from mechtests.systems.odeformer import package as odeformer_package
 from mechtests.systems.odeformer.equations import Written, r2
 from mechtests.systems.odeformer.modules import OdeformerModules
 from mechtests.systems.odeformer.package import OdeformerConfig, build
@@ -633,3 +634,84 @@ def test_asking_twice_runs_once(curves):
     model.encoder_attention(curves, weighting="value")
     model.attention(curves, Head(1, 0), weighting="value")
     assert model.cache.passes == passes
+
+
+class TestItsWords:
+    """What claims ask in place of the modules."""
+
+    def test_sizes(self, model):
+        assert (model.n_encoder_layers, model.n_decoder_layers) == (2, 3)
+        assert (model.n_encoder_heads, model.n_decoder_heads) == (4, 4)
+        assert model.n_point_tokens == layer_of(model, "embedder.embeddings").num_embeddings
+        assert len(model.vocabulary) == layer_of(model, "decoder.proj").out_features
+
+    def test_spellings_of_sites(self, model):
+        assert model.attention_site(1) == "encoder.attentions.1"
+        assert model.attention_site(1, "pattern") == "encoder.attentions.1.pattern"
+        assert model.attention_site(2, "v", "decoder") == "decoder.attentions.2.v"
+        assert model.cross_attention_site(2) == "decoder.encoder_attn.2.pattern"
+        assert model.cross_attention_site(2, "value_weighted") == "decoder.encoder_attn.2.value_weighted"
+        assert model.residual_site(2) == "decoder.layer_norm2.2"
+        assert model.residual_site(-1, "encoder") == "encoder.layer_norm_emb"
+
+    def test_layers_that_are_not_there_have_no_sites(self, model):
+        for spell in (model.attention_site, lambda layer: model.residual_site(layer, "encoder")):
+            with pytest.raises(SiteError, match=r"has no encoder layer 2\. Its layers: 0 to 1"):
+                spell(2)
+
+    def test_every_site_can_be_asked_for(self, model, curves):
+        inputs = model.tokens(curves, model.truth(curves))
+        asked = {site: axes for site, axes in model.sites().items() if axes}
+        assert {"encoder.attentions.1.pattern", "encoder.attentions.1:input", "encoded", "logits"} <= asked.keys()
+        assert not any(".3." in site for site in model.sites())  # of no layer that it does not have
+        found = model.activations(inputs, list(asked), keep=False)
+        assert all(found[site].ndim == len(axes.split()) for site, axes in asked.items())
+
+    def test_the_bare_model_is_what_activations_read(self, model, curves):
+        inputs = model.tokens(curves, model.truth(curves))
+        assert model.output(*inputs).equal(model.logits(inputs))
+
+    def test_without_heads_a_layer_adds_its_bias(self, model, curves):
+        heads = [head for head in model.heads if head.layer == 1]
+        found = model.activations(model.tokens(curves), ["encoder.attentions.1"], *model.ablate(heads, "zero"))
+        assert (found["encoder.attentions.1"] == model.b_O(1)).all()
+
+    def test_max_tokens_bounds_every_kind_of_decoding(self, model, curves):
+        assert model.decode(curves, max_tokens=3).words.shape[1] <= 3
+        assert model.sample(curves, 1, 1.0, torch.Generator().manual_seed(0), max_tokens=2)[0].words.shape[1] <= 2
+        assert model.beam(curves, 2, max_tokens=4)[0].words.shape[1] <= 4
+        with pytest.raises(ValueError, match="Expected max_tokens of 1 or more, found 0"):
+            model.decode(curves, max_tokens=0)
+
+    def test_decoding_fewer_tokens_is_a_prefix(self, model, curves):
+        longer, shorter = model.decode(curves, max_tokens=8), model.decode(curves, max_tokens=5)
+        assert shorter.words.equal(longer.words[:, :5])
+
+    def test_what_is_not_to_be_kept_is_the_same_and_not_in_the_cache(self, curves):
+        model = fresh()
+        unkept = model.encoder_attention(curves, weighting="value", keep=False)
+        assert model.cache.passes == 1
+        kept = model.encoder_attention(curves, weighting="value")
+        assert model.cache.passes == 2
+        assert all(one.equal(other) for one, other in zip(unkept, kept, strict=True))
+        assert model.attention(curves, Head(1, 2), keep=False).equal(model.encoder_attention(curves)[1][:, 2])
+
+    def test_ablations_are_those_of_interventions(self, model, curves):
+        reference = model.activations(model.tokens(curves[:10]), ["encoder.attentions.1.out_lin:input", "encoded"])
+        place = model.head(Head(1, 2))
+        for component, by_hand in (
+            (Head(1, 2), mean(place, reference[place.site])),
+            ("encoded", mean("encoded", reference["encoded"])),
+        ):
+            (edit,) = model.ablate(component, "mean", curves[:10])
+            assert str(edit) == str(by_hand)
+            truth = model.truth(curves)
+            assert model.logits(curves, truth, edit).equal(model.logits(curves, truth, by_hand))
+
+    def test_heads_of_a_layer_are_ablated_together(self, model, curves):
+        (edit,) = model.ablate([Head(1, 2), Head(1, 0)], "zero")
+        site = edit.site
+        found = model.activations(model.tokens(curves), [site], edit)[site].unflatten(-1, (4, -1))
+        whole = model.activations(model.tokens(curves), [site])[site].unflatten(-1, (4, -1))
+        assert not found[:, :, [0, 2]].any()
+        assert found[:, :, [1, 3]].equal(whole[:, :, [1, 3]])

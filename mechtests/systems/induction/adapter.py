@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,8 @@ from mechtests.instruments import Heads
 from mechtests.systems.base import Head
 from mechtests.systems.induction.transformer import AttentionOnlyConfig, AttentionOnlyTransformer, Block
 from mechtests.systems.language_model import LanguageModel
+
+Part = Literal["q", "k", "v", "z", "pattern", "out"]
 
 _AXES = {
     "attn.q": "batch head query d_head",
@@ -88,11 +90,26 @@ class Induction(LanguageModel):
         return "logits"
 
     def pattern_site(self, layer: int) -> str:
-        return f"blocks.{layer}.attn.pattern"
+        return self.attention_site(layer, "pattern")
+
+    def attention_site(self, layer: int, part: Part = "pattern") -> str:
+        """The site of a part of a layer's attention: ``attention_site(1, "q")``.
+
+        Args:
+            layer: from 0.
+            part: of all heads of the layer, their queries ``q``, keys ``k``, values ``v``, outputs before ``W_O``
+                ``z`` (each ``[batch head query d_head]``) or ``pattern`` (``[batch head query key]``); ``out`` is
+                what the layer adds to the residual stream (``[batch query model]``).
+        """
+        return f"blocks.{layer}.attn.{part}"
+
+    def residual_site(self, layer: int) -> str:
+        """The site of the residual stream after a layer, ``[batch query model]``."""
+        return f"blocks.{layer}.resid_post"
 
     def head(self, head: Head) -> Place:
         """Where a head's output is: what it adds to the residual stream, before its ``W_O``."""
-        return at(f"blocks.{head.layer}.attn.z", head=head.index)
+        return at(self.attention_site(head.layer, "z"), head=head.index)
 
     def embedded(self, tokens: Int[Tensor, "sequence pos"]) -> Float[Tensor, "sequence pos model"]:
         """The residual stream before the first layer: the token's embedding and the position's."""

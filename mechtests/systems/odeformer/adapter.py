@@ -7,140 +7,32 @@ self-attention and, called ``cross``, attention on the encoded points.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from mechtests import checkpoints
-from mechtests.activations.capture import FEWEST, INPUT, Inputs, batches, run
-from mechtests.activations.interventions import Axes, Edit, Place, SiteError, at, note
+from mechtests.activations.capture import Inputs, run
+from mechtests.activations.interventions import Edit, SiteError, note
 from mechtests.cache import Cache
 from mechtests.checkpoints import Checkpoint, CheckpointError
-from mechtests.families.ode import Equations, Fault, Trajectories
-from mechtests.instruments.attention import attention_pattern, causal_mask, value_weighted
-from mechtests.systems.base import Derived, Head, System
+from mechtests.families.ode import Equations, Trajectories
+from mechtests.systems.base import Head
 from mechtests.systems.odeformer.decoding import beam, greedy, sampled
 from mechtests.systems.odeformer.equations import Vocabulary, Written, r2
 from mechtests.systems.odeformer.modules import OdeformerModules
 from mechtests.systems.odeformer.package import OdeformerConfig, OdeformerMissingError
-
-Stack = Literal["encoder", "decoder", "cross"]
-Weighting = Literal["plain", "value"]
-
-MOST_POINTS = 4096
-"""Points of a trajectory at most: the package's own longest sequence. Attention takes memory by their square."""
+from mechtests.systems.odeformer.sites import WEIGHTINGS, Stack, Weighting
+from mechtests.systems.odeformer.stacks import OdeformerStacks
+from mechtests.systems.odeformer.trajectories import TrajectoryError, check
 
 LONGEST = 100
 """Words of a generated equation at most, the end mark among them."""
 
-_LAYERS = range(32)
-"""Layers that sites are named for, more than any ODEFormer has."""
 
-_ATTENTION = {"encoder": "encoder.attentions", "decoder": "decoder.attentions", "cross": "decoder.encoder_attn"}
-
-
-class TrajectoryError(ValueError):
-    """Trajectories that an ODEFormer cannot read: what was expected, what was found, what to do."""
-
-
-def _axes() -> Axes:
-    axes = {
-        "counts": "batch",
-        "embedder": "batch point model",
-        "encoder.layer_norm_emb": "batch point model",
-        "encoded": "batch point model",
-        "decoder.layer_norm_emb": "batch word model",
-        "decoder.proj": "batch word vocab",
-        "logits": "batch word vocab",
-    }
-    for i in _LAYERS:
-        for stack, token, key in (
-            ("encoder", "point", "point"),
-            ("decoder", "word", "word"),
-            ("cross", "word", "point"),
-        ):
-            attention = f"{_ATTENTION[stack]}.{i}"
-            ours = ("", INPUT, ".q_lin", f".out_lin{INPUT}", ".out_lin")
-            axes |= {f"{attention}{end}": f"batch {token} model" for end in ours}
-            axes |= {f"{attention}{end}": f"batch {key} model" for end in (".k_lin", ".v_lin")}
-        for stack, token in (("encoder", "point"), ("decoder", "word")):
-            axes |= {
-                f"{stack}.{norm}.{i}": f"batch {token} model" for norm in ("layer_norm1", "layer_norm15", "layer_norm2")
-            }
-            axes |= {f"{stack}.ffns.{i}{end}": f"batch {token} neuron" for end in (".lin1", f".lin2{INPUT}")}
-            axes[f"{stack}.ffns.{i}"] = f"batch {token} model"
-    return axes
-
-
-def _derived() -> Mapping[str, Derived]:
-    derived = {}
-    for i in _LAYERS:
-        for stack, query in (("encoder", "point"), ("decoder", "word"), ("cross", "word")):
-            site = f"{_ATTENTION[stack]}.{i}"
-            split = _split(stack)
-            for name, source, axis in (
-                ("q", ".q_lin", query),
-                ("k", ".k_lin", "key"),
-                ("v", ".v_lin", "key"),
-                ("z", f".out_lin{INPUT}", query),
-            ):
-                derived[f"{site}.{name}"] = Derived((site + source,), split, f"batch head {axis} d_head")
-            # The decoder's own attention is causal, and padding comes last; elsewhere padding must be left out.
-            seen = () if stack == "decoder" else ("counts",)
-            axes = f"batch head {query} key"
-            derived[f"{site}.pattern"] = Derived((f"{site}.q", f"{site}.k", *seen), _pattern, axes)
-            sources = f"{site}.v", f"{site}.q", f"{site}.k", *seen
-            derived[f"{site}.value_weighted"] = Derived(sources, _value_weighted, axes)
-    return derived
-
-
-def _split(stack: str) -> Callable[["Odeformer", Tensor], Tensor]:
-    def split(odeformer: "Odeformer", side_by_side: Tensor) -> Tensor:
-        heads = odeformer.module.config.n_enc_heads if stack == "encoder" else odeformer.module.config.n_dec_heads
-        return side_by_side.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-    return split
-
-
-def _pattern(_: "Odeformer", q: Tensor, k: Tensor, counts: Tensor | None = None) -> Tensor:
-    return _by_rows(attention_pattern, q, k, mask=_mask(k.shape[2], counts, k.device))
-
-
-def _value_weighted(_: "Odeformer", v: Tensor, q: Tensor, k: Tensor, counts: Tensor | None = None) -> Tensor:
-    def weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        return value_weighted(attention_pattern(q, k, mask), v)
-
-    return _by_rows(weighted, q, k, v, mask=_mask(k.shape[2], counts, k.device))
-
-
-def _by_rows(compute: Callable[..., Tensor], *inputs: Tensor, mask: Tensor | None) -> Tensor:
-    """``compute(*inputs, mask)``, some rows at a time, because patterns are large and a processor's caches are not."""
-    made: Tensor | None = None
-    for rows in batches(len(inputs[0]), FEWEST):
-        of_rows = mask[rows.slice] if mask is not None and mask.ndim == 4 else mask
-        part = compute(*(one[rows.slice] for one in inputs), of_rows)
-        if made is None:
-            made = part.new_empty(rows.total, *part.shape[1:])
-        made[rows.slice] = part
-    assert made is not None
-    return made
-
-
-def _mask(keys: int, counts: Tensor | None, device: torch.device) -> Bool[Tensor, "*#batch #query key"] | None:
-    """Which keys a query sees: those before it without ``counts``, else as many; ``None`` where those are all."""
-    if counts is None:
-        return causal_mask(keys, device)
-    seen = _seen(counts, keys)
-    return None if bool(seen.all()) else seen[:, None, None, :]
-
-
-def _seen(counts: Tensor, points: int) -> Bool[Tensor, "batch point"]:
-    return torch.arange(points, device=counts.device) < counts[:, None]
-
-
-class Odeformer(System):
+class Odeformer(OdeformerStacks):
     """An ODEFormer on trajectories, prepared as the package's ``fit`` prepares them, without its random permutation.
 
     What reads trajectories also takes what :meth:`tokens` makes of them, prepared otherwise.
@@ -149,10 +41,6 @@ class Odeformer(System):
         vocabulary: the words it reads and writes.
         longest: words that it may write of an equation, the end mark among them.
     """
-
-    module: OdeformerModules
-    axes: ClassVar[Axes] = _axes()
-    derived: ClassVar[Mapping[str, Derived]] = _derived()
 
     def __init__(
         self,
@@ -206,7 +94,7 @@ class Odeformer(System):
         Raises:
             TrajectoryError: the trajectories cannot be read.
         """
-        _check(trajectories, self.module.config.max_dimension)
+        check(trajectories, self.module.config.max_dimension)
         points = self.vocabulary.points(trajectories.rescaled() if rescale else trajectories)
         if permute is not None:
             order = torch.rand(points.shape[:2], generator=permute).argsort(1).to(points.device)
@@ -230,32 +118,6 @@ class Odeformer(System):
 
     # Attention
 
-    @property
-    def heads(self) -> Sequence[Head]:
-        """The encoder's heads."""
-        config = self.module.config
-        return [Head(layer, i) for layer in range(config.n_enc_layers) for i in range(config.n_enc_heads)]
-
-    @property
-    def decoder_heads(self) -> Sequence[Head]:
-        """The decoder's heads: as many for its own words as for the points."""
-        config = self.module.config
-        return [Head(layer, i) for layer in range(config.n_dec_layers) for i in range(config.n_dec_heads)]
-
-    def head(self, head: Head, stack: Stack = "encoder") -> Place:
-        """Where a head's output is, before its ``W_O``: its columns among those of all heads of the layer.
-
-        Raises:
-            SiteError: the stack has no such head.
-        """
-        site = f"{self._attention(head.layer, stack)}.out_lin{INPUT}"
-        heads = self.heads if stack == "encoder" else self.decoder_heads
-        if head not in heads:
-            raise SiteError(f"{self.name} has no {stack} head {head}. Its last one is {heads[-1]}.")
-        module: Any = self.module.get_submodule(self._attention(head.layer, stack))
-        width = module.dim // module.n_heads
-        return at(site, model=range(head.index * width, (head.index + 1) * width))
-
     def attention(
         self,
         trajectories: Trajectories | Inputs,
@@ -264,12 +126,12 @@ class Odeformer(System):
         stack: Stack = "encoder",
         weighting: Weighting = "plain",
         equations: Written | None = None,
+        keep: bool = True,
     ) -> Float[Tensor, "trajectory query key"]:
         """One head's attention: from points or, in the decoder, from words; see :meth:`encoder_attention`."""
-        kind = _KINDS[weighting]
-        site = f"{self._attention(head.layer, stack)}.{kind}"
+        site = self.attention_site(head.layer, WEIGHTINGS[weighting], stack)
         inputs = self._inputs(trajectories) if stack == "encoder" else self._with_words(trajectories, equations)
-        return self.activations(inputs, [site], *edits)[site][:, head.index]
+        return self.activations(inputs, [site], *edits, keep=keep)[site][:, head.index]
 
     def encoder_attention(
         self,
@@ -277,6 +139,7 @@ class Odeformer(System):
         *edits: Edit,
         weighting: Weighting = "plain",
         layers: Iterable[int] | None = None,
+        keep: bool = True,
     ) -> tuple[Float[Tensor, "trajectory head query key"], ...]:
         """The encoder's attention from point to point, one tensor a layer, in one pass.
 
@@ -286,8 +149,9 @@ class Odeformer(System):
             weighting: ``plain`` is the pattern, whose rows sum to one; ``value`` multiplies it by the length of what is
                 attended to: ``pattern[q, k] * norm(v[k])``.
             layers: all of them when ``None``.
+            keep: whether the patterns are kept in the cache, or only a summary of them is wanted again.
         """
-        return self._patterns(self._inputs(trajectories), "encoder", edits, weighting, layers)
+        return self._patterns(self._inputs(trajectories), "encoder", edits, weighting, layers, keep=keep)
 
     def cross_attention(
         self,
@@ -296,6 +160,7 @@ class Odeformer(System):
         *edits: Edit,
         weighting: Weighting = "plain",
         layers: Iterable[int] | None = None,
+        keep: bool = True,
     ) -> tuple[Float[Tensor, "trajectory head word point"], ...]:
         """The decoder's attention from each word to the points, one tensor a layer; the rest as in the encoder.
 
@@ -303,19 +168,7 @@ class Odeformer(System):
 
         ``equations`` are what is written; the model's own greedy output when ``None``.
         """
-        return self._patterns(self._with_words(trajectories, equations), "cross", edits, weighting, layers)
-
-    def W_OV(self, layer: int, stack: Stack = "encoder", head: int | None = None) -> Float[Tensor, "source model"]:
-        """``W_V W_O``, for row vectors, of one head or summed over the heads of a layer: what attending adds.
-
-        Biases are left out. Square where keys are as wide as queries, which they are but in ``cross``.
-        """
-        module: Any = self.module.get_submodule(self._attention(layer, stack))
-        columns = slice(None)
-        if head is not None:
-            width = module.dim // module.n_heads
-            columns = slice(head * width, (head + 1) * width)
-        return module.v_lin.weight[columns].T @ module.out_lin.weight[:, columns].T
+        return self._patterns(self._with_words(trajectories, equations), "cross", edits, weighting, layers, keep=keep)
 
     # What is written
 
@@ -341,18 +194,23 @@ class Odeformer(System):
 
         ``equations`` are what is written; the model's own greedy output when ``None``. So are all layers.
         """
-        asked = range(self.module.config.n_dec_layers) if layers is None else layers
-        sites = [f"decoder.layer_norm2.{layer}" for layer in asked]
+        asked = range(self.n_decoder_layers) if layers is None else layers
+        sites = [self.residual_site(layer) for layer in asked]
         found = self.activations(self._with_words(trajectories, equations), sites, *edits)
         with torch.inference_mode():
             return torch.stack([self.module.decoder.proj(found[site]) for site in sites])
 
-    def decode(self, trajectories: Trajectories | Inputs, *edits: Edit) -> Written:
-        """What the model writes with the likeliest word at each step.
+    def decode(self, trajectories: Trajectories | Inputs, *edits: Edit, max_tokens: int | None = None) -> Written:
+        """What the model writes with the likeliest token at each step.
 
-        Edits in the decoder are made at every step, which sees one word: they can select heads, but no words.
+        Edits in the decoder are made at every step, which sees one token: they can select heads, but no tokens.
+
+        Args:
+            trajectories: what is read.
+            edits: made on the way.
+            max_tokens: of an equation at most, the end mark among them; :attr:`longest` when ``None``.
         """
-        rows = self._generate(trajectories, edits, greedy)
+        rows = self._generate(trajectories, edits, greedy, max_tokens)
         return Written(rows[0], self.vocabulary, rows[1])
 
     def sample(
@@ -362,17 +220,23 @@ class Odeformer(System):
         temperature: float,
         generator: torch.Generator,
         *edits: Edit,
+        max_tokens: int | None = None,
     ) -> list[Written]:
         """``count`` equations for each trajectory, their words drawn from ``softmax(logits / temperature)``."""
 
         def drawn(decoder: Any, encoded: Tensor, counts: Tensor, longest: int) -> tuple[Tensor, Tensor]:
             return sampled(decoder, encoded, counts, longest, temperature, generator)
 
-        drawings = (self._generate(trajectories, edits, drawn) for _ in range(count))
+        drawings = (self._generate(trajectories, edits, drawn, max_tokens) for _ in range(count))
         return [Written(words, self.vocabulary, scores) for words, scores in drawings]
 
     def beam(
-        self, trajectories: Trajectories | Inputs, size: int, *edits: Edit, length_penalty: float = 1.0
+        self,
+        trajectories: Trajectories | Inputs,
+        size: int,
+        *edits: Edit,
+        length_penalty: float = 1.0,
+        max_tokens: int | None = None,
     ) -> list[Written]:
         """The ``size`` best equations that a beam of that size finds for each trajectory: the best of each first.
 
@@ -382,7 +246,7 @@ class Odeformer(System):
         def searched(decoder: Any, encoded: Tensor, counts: Tensor, longest: int) -> tuple[Tensor, Tensor]:
             return beam(decoder, encoded, counts, longest, size, length_penalty)
 
-        words, scores = self._generate(trajectories, edits, searched)
+        words, scores = self._generate(trajectories, edits, searched, max_tokens)
         return [Written(words[:, place], self.vocabulary, scores[:, place]) for place in range(size)]
 
     def r2(self, written: Written, trajectories: Trajectories, *, rescale: bool = True) -> Float[Tensor, " trajectory"]:
@@ -391,25 +255,24 @@ class Odeformer(System):
 
     # Within
 
-    def _attention(self, layer: int, stack: Stack) -> str:
-        if stack not in _ATTENTION:
-            raise SiteError(f"{self.name} has no stack {stack!r}. It has {', '.join(_ATTENTION)}.")
-        config = self.module.config
-        layers = config.n_enc_layers if stack == "encoder" else config.n_dec_layers
-        if not 0 <= layer < layers:
-            raise SiteError(f"{self.name} has no {stack} layer {layer}. Its layers: 0 to {layers - 1}.")
-        return f"{_ATTENTION[stack]}.{layer}"
-
     def _patterns(
-        self, inputs: Inputs, stack: Stack, edits: Sequence[Edit], weighting: Weighting, layers: Iterable[int] | None
+        self,
+        inputs: Inputs,
+        stack: Stack,
+        edits: Sequence[Edit],
+        weighting: Weighting,
+        layers: Iterable[int] | None,
+        *,
+        keep: bool,
     ) -> tuple[Tensor, ...]:
-        config = self.module.config
-        every = range(config.n_enc_layers if stack == "encoder" else config.n_dec_layers)
-        sites = [
-            f"{self._attention(layer, stack)}.{_KINDS[weighting]}" for layer in (every if layers is None else layers)
-        ]
-        found = self.activations(inputs, sites, *edits)
-        return tuple(found[site] for site in sites)
+        every = range(self.n_encoder_layers if stack == "encoder" else self.n_decoder_layers)
+        asked = every if layers is None else layers
+        sites = [self.attention_site(layer, WEIGHTINGS[weighting], stack) for layer in asked]
+        patterns = self.activations(inputs, sites, *edits, keep=keep)
+        return tuple(patterns[site] for site in sites)
+
+    def _on_reference(self, reference: Any, sites: Sequence[str]) -> Mapping[str, Tensor]:
+        return super()._on_reference(self._inputs(reference), sites)
 
     def _inputs(self, trajectories: Trajectories | Inputs) -> Inputs:
         return trajectories if isinstance(trajectories, tuple) else self.tokens(trajectories)
@@ -427,7 +290,11 @@ class Odeformer(System):
         trajectories: Trajectories | Inputs,
         edits: Sequence[Edit],
         generate: Callable[[Any, Tensor, Tensor, int], tuple[Tensor, Tensor]],
+        max_tokens: int | None,
     ) -> tuple[Tensor, Tensor]:
+        most = self.longest if max_tokens is None else max_tokens
+        if most < 1:
+            raise ValueError(f"Expected max_tokens of 1 or more, found {most}.")
         inputs = self._inputs(trajectories)[:2]
         early = [edit for edit in edits if not edit.site.startswith("decoder.")]
         late = [edit for edit in edits if edit.site.startswith("decoder.")]
@@ -438,14 +305,11 @@ class Odeformer(System):
         made: list[tuple[Tensor, Tensor]] = []
 
         def whole(encoded: Tensor, counts: Tensor) -> None:
-            made.append(generate(self.module.decoder, encoded, counts, self.longest))
+            made.append(generate(self.module.decoder, encoded, counts, most))
 
         # Through `run`, which makes the edits at every call of a submodule and takes them back.
         run(self.module, (found["encoded"], found["counts"]), [], late, self.axes, forward=whole)
         return made[0]
-
-
-_KINDS: Mapping[str, str] = {"plain": "pattern", "value": "value_weighted"}
 
 
 def _written(equations: Written, trajectories: int) -> Inputs:
@@ -455,38 +319,3 @@ def _written(equations: Written, trajectories: int) -> Inputs:
     start = equations.words.new_full((len(equations), 1), equations.vocabulary.end)
     lengths = equations.lengths
     return torch.cat([start, equations.words[:, : int(lengths.max()) - 1]], 1), lengths
-
-
-def _check(trajectories: Trajectories, dimensions: int) -> None:
-    times, states = trajectories.times, trajectories.states
-    if times.ndim != 2 or states.ndim != 3 or states.shape[:2] != times.shape:
-        raise TrajectoryError(
-            f"Expected times [trajectory, point] and states [trajectory, point, dimension], found {tuple(times.shape)} "
-            f"and {tuple(states.shape)}."
-        )
-    if not len(times):
-        raise TrajectoryError("Expected one trajectory or more, found none. Did the validity mask leave any?")
-    if not 2 <= times.shape[1] <= MOST_POINTS:
-        raise TrajectoryError(
-            f"Expected 2 to {MOST_POINTS:,} points a trajectory, found {times.shape[1]:,}. "
-            "Thin long trajectories out, as in trajectories.at(index)."
-        )
-    if not 1 <= states.shape[2] <= dimensions:
-        raise TrajectoryError(
-            f"Expected 1 to {dimensions} dimensions, which is what this checkpoint reads, found {states.shape[2]}."
-        )
-    if not (times.isfinite().all() and states.isfinite().all()):
-        row = int((~(times.isfinite().all(1) & states.isfinite().all(2).all(1))).nonzero()[0])
-        raise TrajectoryError(f"Expected finite numbers, found NaN or infinity in trajectory {row}. Leave it out.")
-    if not trajectories.valid.all():
-        row = int((~trajectories.valid).nonzero()[0])
-        raise TrajectoryError(
-            f"Expected valid trajectories, found trajectory {row} {Fault(int(trajectories.fault[row])).name}. "
-            "Take trajectories[trajectories.valid]."
-        )
-    if bool((times.diff() <= 0).any()):
-        row = int((times.diff() <= 0).any(1).nonzero()[0])
-        raise TrajectoryError(
-            f"Expected times that increase, found unsorted or repeated ones in trajectory {row}. "
-            "Sort the points by time and keep one of each."
-        )

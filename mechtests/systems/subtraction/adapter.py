@@ -27,9 +27,22 @@ from mechtests.systems.subtraction.transformer import (
     SubtractionTransformer,
 )
 
-PRE, POST, DIRECT = "blocks.0.mlp.pre", "blocks.0.mlp.post", "direct_logits"
+EMBEDDINGS = "tok_embed"
+"""The site of the tokens' embeddings, ``[batch position model]``."""
+PATTERN = "blocks.0.attn.pattern"
+"""The site of the attention patterns, ``[batch head query position]``."""
+HEAD_OUTPUTS = "blocks.0.attn.z"
+"""The site of the heads' outputs before ``W_O``, ``[batch head query d_head]``."""
+RESIDUAL_MID = "blocks.0.resid_mid"
+"""The site of the residual stream between attention and MLP, ``[batch query model]``."""
+PREACTIVATIONS = "blocks.0.mlp.pre"
+"""The site of the neurons' inputs, before the ReLU, ``[batch query neuron]``."""
+NEURONS = "blocks.0.mlp.post"
+"""The site of the neurons' outputs, after the ReLU, ``[batch query neuron]``."""
+DIRECT = "direct_logits"
+"""The derived site of the logits without the neurons' part, ``[batch query vocab]``."""
 
-_OFTEN_ASKED = ("blocks.0.attn.pattern", "blocks.0.resid_mid", "blocks.0.mlp.pre", "logits")
+_OFTEN_ASKED = (PATTERN, RESIDUAL_MID, PREACTIVATIONS, "logits")
 
 
 def _direct_logits(
@@ -60,7 +73,7 @@ class Subtraction(System):
     }
 
     derived: ClassVar[Mapping[str, Derived]] = {
-        DIRECT: Derived(("blocks.0.resid_mid",), _direct_logits, "batch query vocab"),
+        DIRECT: Derived((RESIDUAL_MID,), _direct_logits, "batch query vocab"),
     }
 
     @classmethod
@@ -81,6 +94,11 @@ class Subtraction(System):
         return [Head(0, index) for index in range(self.module.config.n_heads)]
 
     @property
+    def d_mlp(self) -> int:
+        """How many neurons there are."""
+        return self.module.config.d_mlp
+
+    @property
     def attn(self) -> Attention:
         return self._block.attn
 
@@ -91,6 +109,12 @@ class Subtraction(System):
     def head(self, head: Head) -> Place:
         """Where a head's output is: what it adds to the residual stream, before its ``W_O``."""
         return at(f"blocks.{head.layer}.attn.z", head=head.index)
+
+    def _on_reference(self, reference: Any, sites: Sequence[str]) -> Mapping[str, Tensor]:
+        """At the query ``=``, as edits are made in :meth:`at_equals`; ``reference`` are problems."""
+        if not isinstance(reference, Problems):
+            raise TypeError(f"ablate: expected Problems as the reference, found {type(reference).__name__}.")
+        return {site: self._at_equals(reference, site) for site in sites}
 
     def at_equals(self, problems: Problems, site: str, *edits: Edit) -> Float[Tensor, "problem ..."]:
         """The activation at ``site``, at the query ``=``, with ``edits`` made on the way.
@@ -104,7 +128,7 @@ class Subtraction(System):
         if "query" not in axes:
             read = ", ".join(name for name, axes in self.axes.items() if "query" in axes.split())
             raise SiteError(f"there is no site {site!r} with a query, to be read at '='. There are: {read}.")
-        if site == "logits" and edits and all(edit.site in (PRE, POST) for edit in edits):
+        if site == "logits" and edits and all(edit.site in (PREACTIVATIONS, NEURONS) for edit in edits):
             return self._logits_with_neurons(problems, edits)
         return self._at_equals(problems, site, *map(self._with_query, edits)).squeeze(axes.index("query"))
 
@@ -114,11 +138,11 @@ class Subtraction(System):
 
     def attention(self, problems: Problems) -> Float[Tensor, "problem head position"]:
         """How much each head attends, at ``=``, to ``a``, ``-``, ``b`` and ``=``."""
-        return self.at_equals(problems, "blocks.0.attn.pattern")
+        return self.at_equals(problems, PATTERN)
 
     def preactivations(self, problems: Problems) -> Float[Tensor, "problem neuron"]:
         """The neurons' inputs at ``=``, before the ReLU."""
-        return self.at_equals(problems, "blocks.0.mlp.pre")
+        return self.at_equals(problems, PREACTIVATIONS)
 
     def neurons(self, problems: Problems) -> Float[Tensor, "problem neuron"]:
         """The neurons' outputs at ``=``, after the ReLU."""
@@ -157,8 +181,8 @@ class Subtraction(System):
         """The rest of the model is linear in the neurons, so one product takes the place of a forward pass."""
         note(edits)
         activation = self.preactivations(problems).unsqueeze(1)
-        for site in (PRE, POST):
-            activation = activation.relu() if site == POST else activation
+        for site in (PREACTIVATIONS, NEURONS):
+            activation = activation.relu() if site == NEURONS else activation
             for edit in edits:
                 if edit.site == site:
                     activation = self._with_query(edit).apply(activation, self.axes[site])
@@ -197,6 +221,12 @@ def sign_correct(logits: Float[Tensor, "problem vocab"], problems: Problems) -> 
 def sign_loss(logits: Float[Tensor, "problem vocab"], problems: Problems) -> Float[Tensor, " problem"]:
     """Cross-entropy of the right sign, in nats."""
     return cross_entropy(logits, _signs(problems).to(logits.device), reduction="none")
+
+
+def embedding_of(*tokens: str) -> Place:
+    """Where the embeddings of some of ``a``, ``-``, ``b`` and ``=`` are, to be read or changed."""
+    positions = [POSITIONS[token] for token in tokens]
+    return at(EMBEDDINGS, position=positions[0] if len(positions) == 1 else positions)
 
 
 def tokens_of(problems: Problems) -> Int[Tensor, "problem position"]:
