@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mechtests import CheckpointError, checkpoints
+from mechtests import CheckpointError
 from mechtests.checkpoints import Provenance, fill, read, save
 
 PROVENANCE = Provenance("toy", {"width": 3}, "light", 4, 500, False, "abc123", {"sign_accuracy": 0.99})
@@ -95,14 +96,14 @@ class TestSaving:
             Path(file).write_bytes(b"half a fi")
             raise OSError("No space left on device")
 
-        monkeypatch.setattr(checkpoints, "save_file", full_disk)
+        monkeypatch.setattr("mechtests.checkpoints.checkpoint.save_file", full_disk)
         with pytest.raises(OSError, match="No space left"):
             save(path, toy(seed=1), PROVENANCE)
         assert path.read_bytes() == before
         assert list(path.parent.glob("*.safetensors")) == [path]
 
     def test_a_save_that_never_came_to_its_end_leaves_no_checkpoint(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(checkpoints.os, "replace", lambda *_: pytest.fail("stopped here"))
+        monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("stopped here"))
         with pytest.raises(pytest.fail.Exception):
             save(tmp_path / "toy.safetensors", toy(), PROVENANCE)
         assert not (tmp_path / "toy.safetensors").exists()

@@ -6,9 +6,9 @@ import os
 import pytest
 import torch
 
-from mechtests import watch as watching
 from mechtests.checkpoints import Provenance, save
 from mechtests.cli import main
+from mechtests.monitor import watch as watching
 from mechtests.monitor.verify import RESULTS, Run, Verified, VerifyError
 from mechtests.monitor.watch import Watch, WatchError, unfinished
 from mechtests.results.comparison import compare
