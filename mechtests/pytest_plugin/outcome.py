@@ -1,15 +1,13 @@
 """What a verdict means for a test: it passes, fails, is expected to fail, or is skipped."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
-from mechtests.results.baseline import is_worse
-from mechtests.results.record import counterexample_text, extent_text, interventions_text
+from mechtests.judging.verdict import Verdict
+from mechtests.report.text import counterexample_text, extent_text, interventions_text, printable
+from mechtests.results.record import ClaimRecord
 
 
-def conclude(record: Mapping[str, Any], recorded: str | None, strict: bool) -> None:
+def conclude(record: ClaimRecord, recorded: str | None, strict: bool) -> None:
     """Pass, fail, expect to fail or skip.
 
     Args:
@@ -18,21 +16,21 @@ def conclude(record: Mapping[str, Any], recorded: str | None, strict: bool) -> N
         strict: whether an inconclusive claim fails.
     """
     verdict = record["verdict"]
-    told = _explained(record)
-    if recorded is not None and is_worse(verdict, recorded):
-        pytest.fail(f"{told}\non record as {recorded}: this is worse", pytrace=False)
+    explanation = _explained(record)
+    if recorded is not None and Verdict(verdict).is_worse_than(Verdict(recorded)):
+        pytest.fail(f"{explanation}\non record as {recorded}: this is worse", pytrace=False)
     if verdict in ("refuted", "vacuous"):
         if recorded is None:
-            pytest.fail(told, pytrace=False)
-        # Not pytest.xfail(told), which makes pytest read the source of every function on the way here for a traceback.
-        raise pytest.xfail.Exception(told, pytrace=False)
+            pytest.fail(explanation, pytrace=False)
+        # Not pytest.xfail(…), which makes pytest read the source of every function on the way here for a traceback.
+        raise pytest.xfail.Exception(explanation, pytrace=False)
     if verdict == "inconclusive":
         if strict:
-            pytest.fail(told, pytrace=False)
-        pytest.skip(told)
+            pytest.fail(explanation, pytrace=False)
+        pytest.skip(explanation)
 
 
-def _explained(record: Mapping[str, Any]) -> str:
+def _explained(record: ClaimRecord) -> str:
     lines = [f"{record['verdict'].upper()} {record['id']}: {record['statement']}"]
     if record["estimate"] is not None:
         interval = "" if record["interval"] is None else " in [{:.4g}, {:.4g}]".format(*record["interval"])
@@ -42,4 +40,4 @@ def _explained(record: Mapping[str, Any]) -> str:
         lines.append(f"with {edits}")
     lines += filter(None, [record["reason"], counterexample_text(record), extent_text(record)])
     lines.append(f"again: {record['rerun']}")
-    return "\n".join(lines)
+    return printable("\n".join(lines), keep="\n")

@@ -25,13 +25,16 @@ from mechtests.claiming.controls import system_argument
 from mechtests.claiming.expectations import ClaimError
 from mechtests.judging.judge import Judge, Settings, parameter_text
 from mechtests.judging.judgement_cache import JudgementCache
+from mechtests.judging.verdict import Verdict
 from mechtests.pytest_plugin.cache_summary import CacheSummary
 from mechtests.pytest_plugin.outcome import conclude
 from mechtests.pytest_plugin.stash import MODELS
 from mechtests.report.html import write_html
 from mechtests.report.terminal import print_claims
-from mechtests.results.baseline import Baseline, BaselineError, is_worse
-from mechtests.results.record import checkpoint_record, claim_record, results_document, untested_record, write_results
+from mechtests.results.baseline import Baseline, BaselineError
+from mechtests.results.document import results_document, write_results
+from mechtests.results.making import checkpoint_record, claim_record, untested_record
+from mechtests.results.record import ClaimRecord, ResultsDocument, RunRecord
 from mechtests.systems.base import System
 from mechtests.systems.registry import SystemRegistry, device_named
 
@@ -48,9 +51,9 @@ RUNS_SHOWN = 20
 
 JUDGE = pytest.StashKey[Judge]()
 BASELINE = pytest.StashKey[Baseline]()
-RECORD = pytest.StashKey[dict[str, Any]]()
+RECORD = pytest.StashKey[ClaimRecord]()
 RECORDS = pytest.StashKey["Records"]()
-DOCUMENT = pytest.StashKey[dict[str, Any]]()
+DOCUMENT = pytest.StashKey[ResultsDocument]()
 BEGAN = pytest.StashKey[datetime]()
 NOT_ADDED = pytest.StashKey[str]()
 """Why the run could not be added to the ledger."""
@@ -315,8 +318,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     checkpoint = checkpoint_record([judgement.system] if judgement.system else config.stash[MODELS].all(claim.system))
     record = claim_record(judgement, checkpoint, _story(pyfuncitem), _rerun(pyfuncitem))
     pyfuncitem.stash[RECORD] = record
-    for name in ("id", "verdict", "estimate"):
-        pyfuncitem.user_properties.append((f"claim_{name}", record[name]))
+    pyfuncitem.user_properties += [
+        ("claim_id", record["id"]),
+        ("claim_verdict", record["verdict"]),
+        ("claim_estimate", record["estimate"]),
+    ]
     updating = config.option.update_claims_baseline
     recorded = record["verdict"] if updating else config.stash[BASELINE].recorded(record)
     conclude(record, recorded, config.option.strict_claims)
@@ -386,7 +392,7 @@ class Records:
     """Collects what the tests report, from this process or from the workers."""
 
     def __init__(self) -> None:
-        self.claims: list[dict[str, Any]] = []
+        self.claims: list[ClaimRecord] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if (record := getattr(report, "claim_record", None)) is not None:
@@ -404,7 +410,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     write_html(_html_path(config), [document], _add_to_history(config, document))
     if config.option.update_claims_baseline:
         for record in records:
-            config.stash[BASELINE].note(record)
+            config.stash[BASELINE].update(record)
         config.stash[BASELINE].write()
 
 
@@ -434,14 +440,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"recorded in {os.path.relpath(baseline.path, config.invocation_params.dir)}")
         return
     recorded = ((record, baseline.recorded(record)) for record in records if record["verdict"] != "untested")
-    better = sum(old is not None and is_worse(old, record["verdict"]) for record, old in recorded)
+    better = sum(old is not None and Verdict(old).is_worse_than(Verdict(record["verdict"])) for record, old in recorded)
     if better:
         terminalreporter.write_line(
             f"{better} verdicts are better than recorded: run again with --update-claims-baseline"
         )
 
 
-def _add_to_history(config: pytest.Config, document: dict[str, Any]) -> "Timeline | None":
+def _add_to_history(config: pytest.Config, document: ResultsDocument) -> "Timeline | None":
     """Add the run to the ledger, and give what the report shows of it; where that fails, say so and lose nothing."""
     if config.option.no_claims_history:
         return None
@@ -470,7 +476,7 @@ def _html_path(config: pytest.Config) -> Path:
     return config.rootpath / (config.option.claims_html or HTML)
 
 
-def _run(config: pytest.Config) -> dict[str, Any]:
+def _run(config: pytest.Config) -> RunRecord:
     began, settings = config.stash[BEGAN], config.stash[JUDGE].settings
     asked = ["git", "rev-parse", "HEAD"]
     try:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mechtests import CheckpointError
+from mechtests import CheckpointError, checkpoints
 from mechtests.checkpoints import Provenance, fill, read, save
 
 PROVENANCE = Provenance("toy", {"width": 3}, "light", 4, 500, False, "abc123", {"sign_accuracy": 0.99})
