@@ -6,8 +6,8 @@ import pytest
 
 from mechtests.cli import main
 from mechtests.report.html import report_html
+from mechtests.results.document import write_results
 from mechtests.results.ledger import Ledger
-from mechtests.results.record import write_results
 from tests import documents
 from tests.documents import HOSTILE
 from tests.pytest_plugin.test_plugin import REFUTED, SUPPORTED, Suite, printed

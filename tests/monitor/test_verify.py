@@ -12,8 +12,8 @@ from mechtests.monitor.verify import badge_of, summary_markdown
 from mechtests.report.badge import badge_svg
 from mechtests.report.junit import junit_xml
 from mechtests.results.comparison import compare
+from mechtests.results.document import read_results, results_document, write_results
 from mechtests.results.ledger import Ledger
-from mechtests.results.record import read_results, results_document, write_results
 from mechtests.results.side import side_of
 from tests import documents
 from tests.documents import HOSTILE, RUN

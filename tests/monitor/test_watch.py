@@ -12,7 +12,7 @@ from mechtests.monitor import watch as watching
 from mechtests.monitor.verify import RESULTS, Run, Verified, VerifyError
 from mechtests.monitor.watch import Watch, WatchError, unfinished
 from mechtests.results.comparison import compare
-from mechtests.results.record import results_document, write_results
+from mechtests.results.document import results_document, write_results
 from mechtests.results.side import side_of
 from tests import documents
 

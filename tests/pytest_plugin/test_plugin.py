@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from mechtests.checkpoints import Provenance, save
-from mechtests.results.record import schema
+from mechtests.results.document import schema
 
 CONFTEST = """
 import pytest, torch
@@ -192,7 +192,7 @@ def test_results_hold_the_numbers(suite):
     records = suite.claims(*BY_VERDICT.values(), SAMPLED).records()
     positive = records["positive"]
     assert (positive["estimate"], positive["interval"], positive["units"]) == (5.0, None, 2)
-    assert positive["expect"] == {"kind": "exact", "region": "> 1", "above": 1}
+    assert positive["expect"] == {"kind": "value", "region": "> 1", "above": 1}
     (control,) = positive["controls"]
     assert (control["name"], len(control["estimates"]), control["reached"], control["clear"]) == (
         "untrained",

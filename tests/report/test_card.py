@@ -8,7 +8,7 @@ import yaml
 
 from mechtests.cli import main
 from mechtests.report.card import BEGIN, END, CardError, card_claims, updated_card
-from mechtests.results.record import results_document, write_results
+from mechtests.results.document import results_document, write_results
 from tests import documents
 from tests.documents import HOSTILE, RUN
 

@@ -15,7 +15,7 @@ def claim(name="large", verdict="supported", criterion=None, kind="correlational
         "evidence_kind": kind,
         "params": params,
         "controls": list(controls),
-        "expect": {"kind": "exact", "region": "> 0"},
+        "expect": {"kind": "value", "region": "> 0"},
     }
 
 

@@ -14,8 +14,8 @@ from mechtests.report.comparison import comparison_html, comparison_markdown, su
 from mechtests.report.markdown import escaped
 from mechtests.results.baseline import Baseline
 from mechtests.results.comparison import compare
+from mechtests.results.document import write_results
 from mechtests.results.ledger import Ledger
-from mechtests.results.record import write_results
 from mechtests.results.side import Judged, Side, side_of
 from tests import documents
 from tests.documents import HOSTILE
@@ -282,7 +282,7 @@ class TestCommand:
     def test_takes_a_record_of_verdicts(self, told, here):
         baseline = Baseline(here / "baseline.json")
         for claim in documents.of_every_verdict()["claims"]:
-            baseline.note(claim)
+            baseline.update(claim)
         baseline.write()
         assert told("baseline.json", "before.json")[0] == 0
         code, out, _ = told("baseline.json", "worse.json")
