@@ -96,7 +96,7 @@ class TestSaving:
             Path(file).write_bytes(b"half a fi")
             raise OSError("No space left on device")
 
-        monkeypatch.setattr("mechtests.checkpoints.checkpoint.save_file", full_disk)
+        monkeypatch.setattr(checkpoints.checkpoint, "save_file", full_disk)
         with pytest.raises(OSError, match="No space left"):
             save(path, toy(seed=1), PROVENANCE)
         assert path.read_bytes() == before

@@ -504,3 +504,20 @@ class TestAnOpenEndAtTheEndOfTheValues:
         expect = Rate(below=1)
         assert decide(expect, recorded(expect, "observe", [1.0] * 40 + [0.0]), ())[0] is Verdict.SUPPORTED
         assert decide(expect, recorded(expect, "observe", [1.0] * 40), ())[0] is Verdict.INCONCLUSIVE
+
+
+class TestOrder:
+    ORDER = (Verdict.REFUTED, Verdict.VACUOUS, Verdict.INCONCLUSIVE, Verdict.SUPPORTED)
+
+    def test_goes_from_refuted_over_vacuous_and_inconclusive_to_supported(self):
+        for (one, verdict), (other, recorded) in itertools.product(enumerate(self.ORDER), repeat=2):
+            assert verdict.is_worse_than(recorded) is (one < other)
+
+    def test_has_no_place_for_what_was_not_tested(self):
+        for verdict in Verdict:
+            assert not verdict.is_worse_than(Verdict.UNTESTED)
+            assert not Verdict.UNTESTED.is_worse_than(verdict)
+
+    def test_is_beside_a_symbol_of_its_own_for_each(self):
+        assert len({verdict.symbol for verdict in Verdict}) == len(Verdict)
+        assert all(len(verdict.symbol) == 1 for verdict in Verdict)

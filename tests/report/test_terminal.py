@@ -98,3 +98,21 @@ class TestTerminal:
         assert all(word in together for word in ["supported", "refuted"])
         assert apart.count("special-sum") == 2
         assert all(name in apart for name in ["seed0", "seed1"])
+
+    @pytest.mark.parametrize("each", [False, True])
+    @pytest.mark.parametrize("colour", [False, True])
+    def test_shows_no_sequence_that_a_terminal_obeys(self, each, colour):
+        escape = "\x1b]0;title\x07\x1b[2J"
+        records = [
+            judged(verdict, params={"head": escape}, controls=(replace(CONTROL, name=escape),), search=FOUND)
+            for verdict in ("supported", "refuted")
+        ]
+        for record in records:
+            record["mechanism"] = record["story"] = record["published"] = record["expect"]["region"] = escape
+            record["checkpoint"] = {**record["checkpoint"], "name": escape}
+            record["counterexample"] = {**record["counterexample"], "text": escape}
+        text = printed(records, each=each, colour=colour)
+        assert "\x1b]" not in text
+        assert "\x1b[2J" not in text
+        assert "\x07" not in text
+        assert "\N{REPLACEMENT CHARACTER}" in text
