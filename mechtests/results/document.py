@@ -50,7 +50,7 @@ def results_document(run: RunRecord, records: Sequence[ClaimRecord]) -> ResultsD
         {**record, "survives_fdr": survives.get(index)} for index, record in enumerate(ordered)
     ]
     suite: SuiteRecord = {"fdr": FDR, "sampled": len(survives), "surviving": sum(survives.values())}
-    return {"schema": SCHEMA, "run": run, "suite": suite, "claims": claims}
+    return {"schema": SCHEMA, "run": run.copy(), "suite": suite, "claims": claims}
 
 
 def merged(documents: Sequence[ResultsDocument]) -> ResultsDocument:

@@ -121,10 +121,6 @@ class TestEveryCriterion:
         assert decided["sufficiency"] == ("toy/weights/sufficient",)
         assert decided["robustness"] == ()
 
-    def test_takes_claims_of_a_file_written_before_criteria(self):
-        old = {name: value for name, value in claim().items() if name != "criterion"}
-        assert status([old], "necessity") is Status.NONE
-
 
 class TestNecessity:
     def test_asks_for_two_methods_of_ablation(self):

@@ -1,6 +1,7 @@
 """The table at the end of a run."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
