@@ -133,7 +133,7 @@ def _named(named: str) -> _Named:
 
 def _as_glob(path: Path) -> str:
     """A pattern that ``path`` alone matches."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in os.path.abspath(path))
+    return "".join(f"[{one}]" if one in "*?[" else one for one in os.path.abspath(path))
 
 
 def _places(kinds: Sequence[str], given: Path | None) -> list[Path]:

@@ -156,7 +156,7 @@ class TestReport:
         assert shown.count("<tr>") == 2  # the head, and the claim that changed
         assert 'aria-label="supported"' in shown
         assert 'aria-label="refuted"' in shown
-        assert "3 findings were judged alike by every run" in shown
+        assert "3 findings have the same verdicts in every run that judged them" in shown
 
     def test_shows_names_as_text(self, tmp_path):
         runs = [run(number, f"2025-03-0{number + 1}T12:00:00+00:00", commit=HOSTILE[1]) for number in range(2)]

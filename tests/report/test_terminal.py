@@ -62,7 +62,7 @@ class TestTerminal:
         assert all(word in text for word in shown)
 
     @pytest.mark.parametrize(
-        ("search", "told"),
+        ("search", "text"),
         [
             (FOUND, "simplest input on which it fails: a steep curve"),
             (UNANSWERED, "simplest input that the claim's body cannot answer: a steep curve (ValueError: no)"),
@@ -70,9 +70,9 @@ class TestTerminal:
         ],
         ids=["found", "unanswered", "not found"],
     )
-    def test_tells_the_counterexample_in_a_row_for_each(self, search, told):
+    def test_tells_the_counterexample_in_a_row_for_each(self, search, text):
         records = [judged(search=search)]
-        assert told in " ".join(printed(records, each=True, width=400).split())
+        assert text in " ".join(printed(records, each=True, width=400).split())
         assert "counterexample" not in printed(records)
         assert "simplest" not in printed(records)
 

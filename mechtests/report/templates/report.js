@@ -198,7 +198,7 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?
 let loaded;
 function plotly() {
   loaded ??= (async () => {
-    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (sign) => sign.charCodeAt(0));
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (character) => character.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     document.head.append(made(document.createElement("script"), {}, [await new Response(stream).text()]));
     return window.Plotly;
