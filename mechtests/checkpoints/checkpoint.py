@@ -5,7 +5,6 @@ Nothing here ever unpickles. Whatever is wrong with a file is told in one :class
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,6 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from mechtests.files import atomic_write
 
 SCHEMA = "mechtests-checkpoint/1"
 """Names the form of the header; a file with another one is refused."""
@@ -72,14 +73,10 @@ def save(path: Path, module: nn.Module, provenance: Provenance) -> None:
     """Write ``module``'s weights and their provenance to ``path``, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     header = json.dumps({"schema": SCHEMA, **asdict(provenance)}, sort_keys=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     # Copies, because safetensors takes no two weights that share their memory.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
-    try:
+    with atomic_write(path) as unfinished:
         save_file(tensors, unfinished, metadata={"mechtests": header})
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:

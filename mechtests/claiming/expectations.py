@@ -146,7 +146,7 @@ class Difference(Mean):
 class Value(Expectation):
     """One number that describes the checkpoint and is known without sampling error: an angle, an R² over a census."""
 
-    kind: ClassVar[str] = "exact"
+    kind: ClassVar[str] = "value"
 
 
 @dataclass(frozen=True, kw_only=True)

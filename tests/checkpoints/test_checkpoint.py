@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class TestSaving:
         assert list(path.parent.glob("*.safetensors")) == [path]
 
     def test_a_save_that_never_came_to_its_end_leaves_no_checkpoint(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(checkpoints.checkpoint.os, "replace", lambda *_: pytest.fail("stopped here"))
+        monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("stopped here"))
         with pytest.raises(pytest.fail.Exception):
             save(tmp_path / "toy.safetensors", toy(), PROVENANCE)
         assert not (tmp_path / "toy.safetensors").exists()

@@ -85,7 +85,7 @@ class TestRecording:
         assert evidence.estimate() == recorded(RATE, "observe", [True, False, True, True])
 
     def test_a_number_known_exactly_is_taken_as_it_is(self):
-        assert recorded(EXACT, "exact", torch.tensor(2.5), 7) == Estimate(2.5, None, 7)
+        assert recorded(EXACT, "value", torch.tensor(2.5), 7) == Estimate(2.5, None, 7)
 
     @pytest.mark.parametrize(("rivals", "place"), [([1.0, 2.0], 1), ([4.0, 2.0], 2), ([3.0, 3.0, 9.0], 4)])
     def test_a_rank_counts_ties_against_the_score(self, rivals, place):
@@ -154,7 +154,7 @@ class TestMisuse:
         [
             (EXACT, "observe", [[True]]),
             (RANK, "census", [[True]]),
-            (RATE, "exact", [1.0]),
+            (RATE, "value", [1.0]),
             (EXACT, "rank", [1.0, [2.0]]),
             (EXACT, "permutation", [torch.eye(2), diagonal_minus_rest]),
         ],
@@ -169,7 +169,7 @@ class TestMisuse:
             (RATE, ("census", [True]), ("census", [True])),
             (RATE, ("observe", [True]), ("census", [False])),
             (RATE, ("census", [False]), ("observe", [True])),
-            (EXACT, ("exact", 1.0), ("exact", 1.0)),
+            (EXACT, ("value", 1.0), ("value", 1.0)),
             (RANK, ("rank", 1.0, [2.0]), ("rank", 1.0, [2.0])),
             (MONOTONE, ("curve", "a", [0, 1], [0, 1]), ("curve", "b", [0, 1], [0, 1])),
         ],
@@ -504,3 +504,20 @@ class TestAnOpenEndAtTheEndOfTheValues:
         expect = Rate(below=1)
         assert decide(expect, recorded(expect, "observe", [1.0] * 40 + [0.0]), ())[0] is Verdict.SUPPORTED
         assert decide(expect, recorded(expect, "observe", [1.0] * 40), ())[0] is Verdict.INCONCLUSIVE
+
+
+class TestOrder:
+    ORDER = (Verdict.REFUTED, Verdict.VACUOUS, Verdict.INCONCLUSIVE, Verdict.SUPPORTED)
+
+    def test_goes_from_refuted_over_vacuous_and_inconclusive_to_supported(self):
+        for (one, verdict), (other, recorded) in itertools.product(enumerate(self.ORDER), repeat=2):
+            assert verdict.is_worse_than(recorded) is (one < other)
+
+    def test_has_no_place_for_what_was_not_tested(self):
+        for verdict in Verdict:
+            assert not verdict.is_worse_than(Verdict.UNTESTED)
+            assert not Verdict.UNTESTED.is_worse_than(verdict)
+
+    def test_is_beside_a_symbol_of_its_own_for_each(self):
+        assert len({verdict.symbol for verdict in Verdict}) == len(Verdict)
+        assert all(len(verdict.symbol) == 1 for verdict in Verdict)
