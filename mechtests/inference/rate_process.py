@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import betainc, betaincc
+from scipy.special import betainc, betaincc, betaln
 
 from mechtests.inference.confidence import PRIOR, log_rate_wealth
 from mechtests.inference.processes import Bet, Region, SequentialProcess, Side, Zone, vector
@@ -29,7 +29,10 @@ SMALLEST_HORIZON = 256
 have 4,096 should not wait for them all to say what 256 show."""
 
 LEAST_TAIL = 1e-290
-"""A tail smaller than this has lost digits. A bet on it is not made; the mixture has won long before."""
+"""A tail smaller than this has lost digits, and is summed term by term instead."""
+
+TERMS = 4_000
+"""Terms of such a sum, enough for ten million units."""
 
 NO_MONEY = -math.inf
 
@@ -155,21 +158,31 @@ def log_wealth(plan: Plan, counts: Counts, rate: float) -> float:
         parts.append(math.log(plan.always) - (wins * math.log(rate) if rate > 0 else -math.inf * bool(wins)))
     units = wins + losses
     for index, horizon in enumerate(plan.horizons):
-        tail = at_least(horizon.wins, horizon.units, rate)
-        if tail < LEAST_TAIL:
+        if not 0 < rate < 1:
             continue
         by = counts.wins_by[index]
-        chance = at_least(horizon.wins - wins, horizon.units - units, rate) if by is None else by >= horizon.wins
-        if chance > 0:
-            parts.append(math.log(plan.part) + math.log(chance) - math.log(tail))
+        if by is None:
+            log_chance = log_at_least(horizon.wins - wins, horizon.units - units, rate)
+        else:
+            log_chance = 0.0 if by >= horizon.wins else NO_MONEY
+        parts.append(math.log(plan.part) + log_chance - log_at_least(horizon.wins, horizon.units, rate))
     return float(np.logaddexp.reduce(parts))
 
 
-def at_least(wins: int, units: int, rate: float) -> float:
-    """The chance of that many wins or more among units that each win with a given rate."""
+def log_at_least(wins: int, units: int, rate: float) -> float:
+    """Log of the chance of that many wins or more among units that each win with a given rate, between 0 and 1."""
     if wins <= 0:
-        return 1.0
-    return float(betainc(wins, units - wins + 1, rate)) if wins <= units else 0.0
+        return 0.0
+    if wins > units:
+        return NO_MONEY
+    tail = float(betainc(wins, units - wins + 1, rate))
+    if tail > LEAST_TAIL:
+        return math.log(tail)
+    # So far out, each term of the binomial sum is a fixed part of the one before, or less.
+    further = np.arange(min(units - wins, TERMS))
+    falls = np.cumprod((units - wins - further) * rate / ((wins + 1 + further) * (1 - rate)))
+    first = -math.log(units + 1) - float(betaln(wins + 1, units - wins + 1))
+    return first + wins * math.log(rate) + (units - wins) * math.log1p(-rate) + math.log1p(float(falls.sum()))
 
 
 def horizon_sizes(budget: int | None) -> tuple[int, ...]:
@@ -196,8 +209,8 @@ def planned(sizes: tuple[int, ...], rate: float, alpha: float, always: float = 0
 
     def excludes(wins: int, size: int) -> bool:
         mixture = log_mixture_wealth(wins, size - wins, rate)
-        tail = max(at_least(wins, size, rate), LEAST_TAIL)
-        return math.log(part) + float(np.logaddexp(mixture, -math.log(tail))) >= -math.log(alpha)
+        won = float(np.logaddexp(mixture, -log_at_least(wins, size, rate)))
+        return math.log(part) + won >= -math.log(alpha)
 
     def wins_needed(size: int) -> int:
         possible = range(math.ceil(size * rate), size + 1)
