@@ -6,6 +6,8 @@ Nothing here ever unpickles. Whatever is wrong with a file is told in one :class
 import hashlib
 import json
 import os
+import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,6 +20,9 @@ from torch import Tensor, nn
 
 SCHEMA = "mechtests-checkpoint/1"
 """Names the form of the header; a file with another one is refused."""
+
+_SYSTEM = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+"""Names of systems become folders and words of a command line, so a file may not choose just any."""
 
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -190,7 +195,7 @@ def provenance_in(metadata: Mapping[str, str], path: Path) -> Provenance:
     """The provenance that the header of the file at ``path`` holds.
 
     Raises:
-        CheckpointError: it holds none, or one of another form.
+        CheckpointError: it holds none, one of another form, or one with a name of a system that cannot be one.
     """
     try:
         header: Any = json.loads(metadata["mechtests"])
@@ -199,9 +204,15 @@ def provenance_in(metadata: Mapping[str, str], path: Path) -> Provenance:
         schema = header.pop("schema")
         if schema != SCHEMA:
             raise ValueError(f"schema {schema!r}")
-        return Provenance(**header)
+        made = Provenance(**header)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: no provenance in the header ({error!r}). Expected the form {SCHEMA}: "
             "save the weights with mechtests.checkpoints.save."
         ) from error
+    if not isinstance(made.system, str) or not _SYSTEM.fullmatch(made.system):
+        raise CheckpointError(
+            f"{path}: its header names the system {reprlib.repr(made.system)}. Expected lower-case letters, digits and "
+            "hyphens, as in 'subtraction'. Do not use the file unless you know who wrote it."
+        )
+    return made
