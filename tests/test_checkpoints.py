@@ -1,6 +1,9 @@
 import hashlib
+import itertools
 import json
+import os
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,43 @@ class TestSaving:
         with pytest.raises(pytest.fail.Exception):
             save(tmp_path / "toy.safetensors", toy(), PROVENANCE)
         assert not (tmp_path / "toy.safetensors").exists()
+
+
+class TestAFileThatIsWrittenWhileItIsRead:
+    @pytest.fixture(params=["replaced", "overwritten in place"])
+    def busy(self, path, request):
+        """A checkpoint that another thread writes over and over, by those of two seeds in turn."""
+        contents = []
+        for seed in (0, 1):
+            save(path, nn.Sequential(*(toy(seed + 2 * layer) for layer in range(20))), PROVENANCE)
+            contents.append(path.read_bytes())
+        other, stop = path.with_suffix(".new"), threading.Event()
+
+        def write():
+            for content in itertools.cycle(contents):
+                if stop.is_set():
+                    break
+                if request.param == "replaced":
+                    other.write_bytes(content)
+                    os.replace(other, path)
+                else:
+                    with path.open("r+b") as file:
+                        file.write(content)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        yield path
+        stop.set()
+        writer.join()
+
+    def test_its_weights_are_those_that_its_sha256_is_of(self, busy, tmp_path):
+        # Weights and provenance state the whole file, so that what was read can be written again and compared.
+        for _ in range(500):
+            checkpoint, tensors = read(busy)
+            module = nn.Sequential(*(toy() for _ in range(20)))
+            fill(module, tensors, busy)
+            save(tmp_path / "again.safetensors", module, checkpoint.provenance)
+            assert hashlib.sha256((tmp_path / "again.safetensors").read_bytes()).hexdigest() == checkpoint.sha256
 
 
 class TestUnusableFiles:
