@@ -1,7 +1,7 @@
 """What was computed once and need not be computed again: tensors by key, in memory and on disk."""
 
 from mechtests.cache.disk import CacheError, Disk
-from mechtests.cache.fingerprint import code_fingerprint
+from mechtests.cache.fingerprint import code_fingerprint, value_fingerprint
 from mechtests.cache.key import Key
 from mechtests.cache.remembered import remembered
 from mechtests.cache.surroundings import Moment, surroundings
@@ -18,4 +18,5 @@ __all__ = [
     "code_fingerprint",
     "remembered",
     "surroundings",
+    "value_fingerprint",
 ]
