@@ -11,7 +11,7 @@ import torch
 from hypothesis.database import ExampleDatabase
 
 from mechtests.activations.interventions import record_edits
-from mechtests.cache import Key, Moment
+from mechtests.cache import Key, Moment, value_fingerprint
 from mechtests.claiming.claim import Claim, Control, Requirement, default_parameters, parameter_text
 from mechtests.claiming.controls import system_argument
 from mechtests.claiming.expectations import ClaimError
@@ -56,6 +56,7 @@ class Judgement:
     Attributes:
         claim: what was judged.
         params: the test's parameters, as text.
+        values: tells the parameters' values from others, whose texts may be the same.
         system: the system judged; ``None`` for a claim about several checkpoints.
         verdict: what it came to.
         estimate: what was observed; ``None`` where there was nothing to observe.
@@ -84,6 +85,7 @@ class Judgement:
     search: Search | None = None
     trail: tuple[Estimate, ...] = ()
     rests_on: tuple["Judgement", ...] = ()
+    values: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class _Trial:
     body: Body
     arguments: Mapping[str, Any]
     params: Mapping[str, str]
+    values: str
 
     @property
     def system(self) -> System | None:
@@ -107,10 +110,12 @@ class _Trial:
         """The trial whose arguments with a default are parameters too, of the default's value unless given."""
         defaults = default_parameters(body)
         given = {**defaults, **arguments}
-        return cls(claim, body, given, _params({**{name: given[name] for name in defaults}, **parameters}))
+        named = {**{name: given[name] for name in defaults}, **parameters}
+        values = value_fingerprint(sorted(named.items(), key=lambda parameter: parameter[0]))
+        return cls(claim, body, given, _params(named), values)
 
     def key(self, model: str | None) -> tuple[object, ...]:
-        return self.claim.id, tuple(self.params.items()), model
+        return self.claim.id, tuple(self.params.items()), self.values, model
 
     def observe(self, evidence: Evidence, changed: Mapping[str, Any] | None = None) -> Estimate | None:
         self.body(**{**self.arguments, **(changed or {})}, evidence=evidence)
@@ -178,7 +183,9 @@ class Judge:
         """
         if judgement.drawn is None:
             return judgement
-        trial = _Trial(judgement.claim, body, {**default_parameters(body), **arguments}, judgement.params)
+        trial = _Trial(
+            judgement.claim, body, {**default_parameters(body), **arguments}, judgement.params, judgement.values
+        )
         puts = itertools.count(1)
 
         def put(batch: object) -> ChosenInputs:
@@ -214,7 +221,8 @@ class Judge:
         # The search starts from the units, which are not kept.
         if found is None or (found.searchable and found.search is None and not self._asked):
             return None
-        return Judgement(trial.claim, trial.params, trial.system, **{name: getattr(found, name) for name in OUTCOME})
+        came_to = {name: getattr(found, name) for name in OUTCOME}
+        return Judgement(trial.claim, trial.params, trial.system, **came_to, values=trial.values)
 
     def _keep(self, trial: _Trial, judgement: Judgement, began: Moment) -> None:
         system = system_argument(trial.arguments)
@@ -231,7 +239,14 @@ class Judge:
         """What a judgement depends on besides the weights and the code."""
         claim = trial.claim
         controls = [(control.name, control.draws) for control in claim.controls]
-        return (claim.id, repr(claim.expect), repr(controls), repr(self.settings), repr(dict(trial.params)))
+        return (
+            claim.id,
+            repr(claim.expect),
+            repr(controls),
+            repr(self.settings),
+            repr(dict(trial.params)),
+            trial.values,
+        )
 
     def _measure(self, trial: _Trial) -> Judgement:
         began = time.perf_counter()
@@ -293,6 +308,7 @@ class Judge:
             trail=tuple(evidence.trail()),
             rests_on=rests_on,
             drawn=evidence.drawn() if estimate is not None else None,
+            values=trial.values,
         )
         self._keep(trial, judgement, moment)
         return judgement

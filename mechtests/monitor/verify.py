@@ -83,16 +83,16 @@ def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None =
     Raises:
         CheckpointError: a checkpoint cannot be used.
         ComparisonError: the baseline has nothing in common with them.
-        VerifyError: no claim could be judged.
+        VerifyError: no claim could be judged, or a kind's claims would lie outside of ``claims``.
     """
     checkpoints = [_named(one) for one in named]
     kinds = list(dict.fromkeys(one.kind for one in checkpoints))
     (folder / RESULTS).unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-rN", *map(str, _places(kinds, run.claims))]
     for kind in kinds:
-        command += ["--claims-of", kind]
+        command += [f"--claims-of={kind}"]
     for one in checkpoints:
-        command += ["--checkpoint", f"{one.kind}={_as_glob(one.path)}"]
+        command += [f"--checkpoint={one.kind}={_as_glob(one.path)}"]
     command += [
         "--claims-results",
         str((folder / RESULTS).absolute()),
@@ -141,6 +141,10 @@ def _places(kinds: Sequence[str], given: Path | None) -> list[Path]:
         return [given]
     claims = Path("claims")
     own = [claims / kind for kind in kinds]
+    for folder in own:
+        # Pytest runs the conftest.py that it finds in a folder.
+        if claims.resolve() not in folder.resolve().parents:
+            raise VerifyError(f"{folder}: lies outside {claims}, so nothing of it is run. Name it with --claims.")
     if all(folder.is_dir() for folder in own):
         return own
     return [claims] if claims.is_dir() else []

@@ -6,7 +6,9 @@ import shutil
 import xml.etree.ElementTree as ET
 
 import pytest
+import torch
 
+from mechtests.checkpoints import Provenance, save
 from mechtests.cli import main
 from mechtests.monitor.verify import badge_of, summary_markdown
 from mechtests.report.badge import badge_svg
@@ -123,6 +125,28 @@ class TestCommand:
         code, out, error = command("verify", *words)
         assert (code, out, error.count("\n")) == (2, "", 1)
         assert said in error
+
+    @pytest.mark.parametrize("system", ["../runs/evil", "..", "{path}/runs/evil", "-pevil"])
+    @pytest.mark.parametrize("subcommand", ["verify", "watch"])
+    def test_runs_no_code_that_a_header_names(self, suite, command, subcommand, system):
+        evil = f"import pathlib\npathlib.Path({str(suite.path / 'proof')!r}).touch()"
+        (suite.path / "runs" / "evil").mkdir(parents=True)
+        for place in ("evil.py", "test_evil.py", "runs/evil/conftest.py", "runs/evil/test_evil.py"):
+            (suite.path / place).write_text(evil)
+        file = suite.path / "got" / "good.safetensors"
+        save(file, torch.nn.Linear(2, 1), Provenance(system.format(path=suite.path), {"inputs": 2}))
+        words = {"verify": ["verify", file], "watch": ["watch", file.parent, "--once"]}[subcommand]
+        code, out, error = command(*words)
+        assert (code, "its header names the system" in out + error) == (2 if subcommand == "verify" else 0, True)
+        assert not (suite.path / "proof").exists()
+
+    def test_runs_no_claims_from_outside_the_folder_of_claims(self, suite, command):
+        suite.weights("good")
+        (suite.path / "elsewhere").mkdir()
+        (suite.path / "claims" / "tiny").symlink_to("../elsewhere")
+        code, out, error = command("verify", "weights/good.safetensors")
+        assert (code, out, error.count("\n")) == (2, "", 1)
+        assert "claims/tiny: lies outside claims, so nothing of it is run" in error
 
     def test_says_where_no_claim_is_selected_or_the_system_is_unknown(self, suite, command):
         suite.weights("good")
