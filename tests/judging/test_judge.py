@@ -301,9 +301,9 @@ class TestJudging:
 
             return pick
 
-        body, judge, system = Body(lambda evidence, toy, how: evidence.exact(how())), Judge(Settings()), toy()
+        body, judge, system = Body(lambda evidence, toy, how: evidence.value(how())), Judge(Settings()), toy()
         judged = [
-            judge.judge(stated(Exact(above=1)), body, {"toy": system, "how": how}, {"how": how})
+            judge.judge(stated(Value(above=1)), body, {"toy": system, "how": how}, {"how": how})
             for how in (made(2), made(-2), made(2))
         ]
         assert [judgement.estimate.value for judgement in judged] == [2, -2, 2]
