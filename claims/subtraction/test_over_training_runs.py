@@ -46,4 +46,4 @@ def test_emergence(finding, subtraction_steps, judge, evidence):
     supported = [judgement.verdict is Verdict.SUPPORTED for judgement in judged]
     if len(set(supported)) == 1:
         return evidence.undefined(f"supported at {'every' if supported[0] else 'no'} checkpoint of this run")
-    evidence.curve(f"{finding} supported, by training step", steps, supported)
+    evidence.response(f"{finding} supported, by training step", steps, supported)

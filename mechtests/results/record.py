@@ -14,11 +14,11 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from mechtests.claiming.claim import Claim
+from mechtests.claiming.estimate import Estimate, more_units
 from mechtests.families.curve import Curve
 from mechtests.inference import e_benjamini_hochberg
 from mechtests.judging.counterexamples import Counterexample
-from mechtests.judging.evidence import Estimate, more_units
-from mechtests.judging.judge import Judgement
+from mechtests.judging.judgement import Judgement
 from mechtests.judging.verdict import ControlResult
 from mechtests.systems.base import System
 

@@ -11,12 +11,13 @@ import torch
 from mechtests import Monotone, Permutation, Rank, Rate, Source, System, Value, Verdict, untrained
 from mechtests.checkpoints import Checkpoint, Provenance
 from mechtests.claiming.claim import Claim
+from mechtests.claiming.estimate import Estimate
 from mechtests.families import Rendering
 from mechtests.families.curve import Curve
 from mechtests.inference import Interval
-from mechtests.judging.counterexamples import Answer, Counterexample, Search
-from mechtests.judging.evidence import Estimate
-from mechtests.judging.judge import Judgement
+from mechtests.judging.answers import Answer
+from mechtests.judging.counterexamples import Counterexample, Search
+from mechtests.judging.judgement import Judgement
 from mechtests.judging.verdict import ControlResult
 from mechtests.report.terminal import SYMBOLS, print_claims
 from mechtests.results.record import (
