@@ -1,7 +1,6 @@
 """What the claims of this folder measure of attention, of equations and of points, and how they ablate heads."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,11 +17,6 @@ Ablation = Callable[[Odeformer, Head], Edit]
 
 SHARE = 0.5
 """Attention lies mostly somewhere when more than half of it does."""
-
-
-def name_of(parameter: Any) -> str:
-    """What a parameter is called in a test's name."""
-    return str(getattr(parameter, "__name__", parameter))
 
 
 # Attention

@@ -10,7 +10,6 @@ from claims.odeformer.measures import (
     averaged,
     centre,
     loss,
-    name_of,
     rank_correlation,
     received,
     share_on,
@@ -57,7 +56,7 @@ from mechtests import (
 )
 
 DERIVATIVE = REPORT.section("Derivative inference")
-each_head = pytest.mark.parametrize("head", [Head(2, 7), steepest_head], ids=name_of)
+each_head = pytest.mark.parametrize("head", [Head(2, 7), steepest_head])
 """The report's head, and the one that does it best on other sigmoids."""
 
 
@@ -125,7 +124,7 @@ def test_follows_the_transition(odeformer, head, quantity, evidence):
     controls=[untrained],
     published="“one of the heads (namely layer 2 head 7)”",
 )
-@pytest.mark.parametrize("head", [Head(2, 7)], ids=str)
+@pytest.mark.parametrize("head", [Head(2, 7)])
 def test_stands_out(odeformer, head, evidence):
     head, shares = the_head(odeformer, head), fresh_steep_shares(odeformer).mean(1)
     place = odeformer.heads.index(head)
@@ -148,7 +147,7 @@ def test_one_head(odeformer, evidence):
 READINGS = ["received", "drawn"]
 TRACERS = {"received": receiving_tracer, "drawn": drawing_tracer}
 found_head = "the head found"
-each_tracer = pytest.mark.parametrize("head", [Head(0, 8), found_head], ids=str)
+each_tracer = pytest.mark.parametrize("head", [Head(0, 8), found_head])
 """The report's head, and the head of layer 0 that does it best on other falling sigmoids."""
 
 
@@ -271,7 +270,7 @@ def damage(odeformer, head, ablation):
     controls=[untrained, instead(head=[Head(2, i) for i in range(16) if i != 7])],
 )
 @pytest.mark.parametrize("ablation", [zeroed, averaged])
-@pytest.mark.parametrize("head", [Head(2, 7)], ids=str)
+@pytest.mark.parametrize("head", [Head(2, 7)])
 def test_necessary(odeformer, head, ablation, evidence):
     evidence.census(damage(odeformer, the_head(odeformer, head), ablation))
 
@@ -287,7 +286,7 @@ def test_necessary(odeformer, head, ablation, evidence):
     controls=[untrained, instead(head=flattest_head)],
 )
 @pytest.mark.parametrize("ablation", [zeroed, averaged])
-@pytest.mark.parametrize("head", [steepest_head], ids=name_of)
+@pytest.mark.parametrize("head", [steepest_head])
 def test_found_head_is_necessary(odeformer, head, ablation, evidence):
     evidence.census(damage(odeformer, head(odeformer), ablation))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from claims.odeformer.attended import discovered, judged, shares
-from claims.odeformer.measures import lift_on, name_of, near_extremum, share_on
+from claims.odeformer.measures import lift_on, near_extremum, share_on
 from claims.odeformer.selectors import the_head
 from claims.odeformer.source import ATTENTION_LENS, HARMONICS, discovery, fresh
 from mechtests import Head, Rate, Value, claim, untrained
@@ -56,8 +56,8 @@ def place(odeformer, head):
     return odeformer.decoder_heads.index(the_head(odeformer, head, "cross"))
 
 
-each_uniting = pytest.mark.parametrize("head", [Head(5, 12), uniting_head], ids=name_of)
-each_separating = pytest.mark.parametrize("head", [Head(6, 4), separating_head], ids=name_of)
+each_uniting = pytest.mark.parametrize("head", [Head(5, 12), uniting_head])
+each_separating = pytest.mark.parametrize("head", [Head(6, 4), separating_head])
 
 
 @claim(
@@ -69,7 +69,7 @@ each_separating = pytest.mark.parametrize("head", [Head(6, 4), separating_head],
     controls=[untrained],
     published="L5H12 and L6H4 (LALens11)",
 )
-@pytest.mark.parametrize("head", [Head(5, 12), Head(6, 4), uniting_head, separating_head], ids=name_of)
+@pytest.mark.parametrize("head", [Head(5, 12), Head(6, 4), uniting_head, separating_head])
 def test_marks_extrema(odeformer, head, evidence):
     evidence.observe(marking(judged(odeformer), fresh(HARMONICS))[place(odeformer, head)] >= 2)
 

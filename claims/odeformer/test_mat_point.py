@@ -23,7 +23,7 @@ from claims.odeformer.attended import (
     overall,
     shares,
 )
-from claims.odeformer.measures import forced, name_of, rank_correlation
+from claims.odeformer.measures import forced, rank_correlation
 from claims.odeformer.source import ATTENTION_LENS, HARMONICS, PLANES, SIGMOIDS, Unsearched, few, fresh
 from mechtests import Monotone, Rate, Value, claim, instead, patch, shuffled_weights, untrained
 
@@ -125,7 +125,7 @@ def of_encodings(odeformer):
     controls=[untrained],
     published="LALens6",
 )
-@pytest.mark.parametrize("norms", [of_states, of_encodings], ids=name_of)
+@pytest.mark.parametrize("norms", [of_states, of_encodings])
 def test_low_norm(odeformer, norms, evidence):
     lengths = norms(odeformer).double()
     point = at_points(lengths, mat_points(value_share(odeformer)))
@@ -232,7 +232,7 @@ def told_as(odeformer, ready, like):
     controls=[untrained, instead(point=another_point)],
     published="LALens8",
 )
-@pytest.mark.parametrize("point", [the_mat_point], ids=name_of)
+@pytest.mark.parametrize("point", [the_mat_point])
 def test_time_not_value(odeformer, point, evidence):
     for trajectories in few(evidence, Unsearched(HARMONICS)):
         ready = trajectories.rescaled()
@@ -362,7 +362,7 @@ def test_attention_moves_with_the_points(odeformer, trajectory, order):
     kind="causal",
     controls=[instead(change=re_timed)],
 )
-@pytest.mark.parametrize("change", [permuted], ids=name_of)
+@pytest.mark.parametrize("change", [permuted])
 def test_not_the_index(odeformer, change, evidence):
     trajectories = HARMONICS.sample(SOME, evidence.generator)
     ready = trajectories.rescaled()
@@ -427,8 +427,8 @@ def averaged(odeformer, trajectories, points):
     criterion="necessity",
     controls=[untrained, instead(point=another_point)],
 )
-@pytest.mark.parametrize("ablation", [deleted, averaged], ids=name_of)
-@pytest.mark.parametrize("point", [the_mat_point], ids=name_of)
+@pytest.mark.parametrize("ablation", [deleted, averaged])
+@pytest.mark.parametrize("point", [the_mat_point])
 def test_necessary(odeformer, point, ablation, evidence):
     for trajectories in few(evidence, Unsearched(HARMONICS), most=32):
         attention, logits = attention_and_logits(odeformer, forced(odeformer, trajectories))

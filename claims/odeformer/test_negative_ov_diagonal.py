@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from claims.odeformer.attended import at_points, attention_to_points, mat_points
-from claims.odeformer.measures import forced, name_of
+from claims.odeformer.measures import forced
 from claims.odeformer.source import ATTENTION_LENS, HARMONICS, Unsearched, few
 from mechtests import Edit, Monotone, Permutation, Rate, claim, instead, replace, shuffled_weights, untrained
 
@@ -122,7 +122,7 @@ def without(odeformer, inputs, removed):
     controls=[untrained, instead(removed=as_much_elsewhere)],
     published="“yet to ascertain”",
 )
-@pytest.mark.parametrize("removed", [diagonal], ids=name_of)
+@pytest.mark.parametrize("removed", [diagonal])
 def test_matters_for_the_mat_point(odeformer, removed, evidence):
     for trajectories in few(evidence, Unsearched(HARMONICS), most=64):
         inputs = forced(odeformer, trajectories)

@@ -16,7 +16,7 @@ from claims.odeformer.lens import (
     pairs,
     slight_words,
 )
-from claims.odeformer.measures import forced, name_of
+from claims.odeformer.measures import forced
 from claims.odeformer.selectors import the_layer
 from claims.odeformer.source import ATTENTION_LENS, BOTH_WAYS, GROWTH, Unsearched, discovery, few
 from mechtests import Difference, Rate, Value, claim, instead, mean, shuffled_weights, untrained, zero
@@ -41,7 +41,7 @@ def plus_layer(odeformer):
     controls=[untrained, shuffled_weights],
     published="layer 6",
 )
-@pytest.mark.parametrize("layer", [6, plus_layer], ids=name_of)
+@pytest.mark.parametrize("layer", [6, plus_layer])
 def test_plus_first(odeformer, layer, evidence):
     layer, plus = the_layer(odeformer, layer), odeformer.vocabulary.id("+")
     for growth in few(evidence, GROWTH, size=16, most=512):
@@ -260,7 +260,7 @@ def usual_word(odeformer):
     controls=[untrained],
     published="LALens4",
 )
-@pytest.mark.parametrize("default", [the_reports_words, usual_word], ids=name_of)
+@pytest.mark.parametrize("default", [the_reports_words, usual_word])
 def test_sampling_default(odeformer, default, evidence):
     tops = judged_words(odeformer).tops[-1, :, -1]
     evidence.observe(torch.isin(tops, torch.tensor(default(odeformer))))

@@ -112,6 +112,10 @@ class Claim:
             raise ClaimError(
                 f"claim id {self.id!r}: expected system/mechanism/claim in lower case, digits and hyphens."
             )
+        if not isinstance(self.source, Source):
+            raise ClaimError(
+                f"claim {self.id}: source={self.source!r}. Expected a Source, as in Source('A title', year=2024)."
+            )
         if not isinstance(self.expect, Expectation):
             raise ClaimError(
                 f"claim {self.id}: expect={self.expect!r} is no decision region, so nothing could refute the claim. "

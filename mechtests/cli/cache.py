@@ -6,8 +6,7 @@ from pathlib import Path
 
 from mechtests.cache import Disk
 from mechtests.cli.error import CommandError
-from mechtests.cli.pytest_config import Commands, config_of_runs
-from mechtests.pytest_plugin.plugin import cache_folder
+from mechtests.cli.pytest_config import Commands, default_paths
 
 
 def add_cache(commands: Commands) -> None:
@@ -46,7 +45,7 @@ def cache_clear(given: argparse.Namespace) -> None:
 def _disk(folder: Path | None) -> Disk:
     if folder is not None and not folder.exists():
         raise CommandError(f"{folder}: no such folder. Leave --dir out for the cache of pytest's runs here.")
-    return Disk(folder or cache_folder(config_of_runs("--dir")))
+    return Disk(folder or default_paths("--dir").cache)
 
 
 def _size(count: float) -> str:

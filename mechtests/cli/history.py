@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mechtests.cli.error import CommandError
-from mechtests.cli.pytest_config import Commands, config_of_runs
+from mechtests.cli.pytest_config import Commands, default_paths
 from mechtests.cli.table import print_table
-from mechtests.pytest_plugin.plugin import history_place
 from mechtests.report.terminal import SYMBOLS, estimate_text
 from mechtests.results.baseline import place
 from mechtests.results.ledger import Ledger, LedgerError, PastRun
@@ -49,7 +48,7 @@ def ledger_of(given: argparse.Namespace) -> Ledger:
         CommandError: what is named cannot be one.
     """
     try:
-        return Ledger(given.claims_history or history_place(config_of_runs("--claims-history")))
+        return Ledger(given.claims_history or default_paths("--claims-history").history)
     except LedgerError as error:
         raise CommandError(str(error)) from error
 

@@ -2,23 +2,20 @@
 
 from typing import Any
 
-import pytest
-
 from mechtests.cli.error import CommandError
+from mechtests.pytest_plugin.paths import ConfigurationError, Paths, paths_of_runs
 
 Commands = Any
 """What :func:`argparse.ArgumentParser.add_subparsers` returns: ``commands.add_parser(name, help=…)`` adds one."""
 
 
-def config_of_runs(option: str) -> pytest.Config:
-    """The settings that ``pytest`` would have if it were started here.
+def default_paths(option: str) -> Paths:
+    """Where a run of ``pytest`` that is started here reads and writes.
 
     Args:
-        option: what the user can give instead, told where pytest does not start.
+        option: what the user can give instead, named where pytest does not start.
     """
-    # The settings alone: no conftest is run, and pytest does not get ready to rewrite or capture anything.
-    options = ["-p", "mechtests", "--noconftest", "--assert=plain", "--capture=no"]
     try:
-        return pytest.Config.fromdictargs({}, options)
-    except pytest.UsageError as error:
+        return paths_of_runs()
+    except ConfigurationError as error:
         raise CommandError(f"pytest does not start here ({error}). Name the place with {option}.") from error

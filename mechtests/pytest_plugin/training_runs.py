@@ -50,7 +50,7 @@ def universality(
     stated = statement or f"The finding is supported on {at_least:.0%} or more of a recipe's independent seeds."
 
     @claim(id, stated, source=source, expect=Rate(at_least=at_least, alpha=alpha))
-    @pytest.mark.parametrize("finding", findings, ids=str)
+    @pytest.mark.parametrize("finding", findings)
     def test_universal(finding: Finding, judge: Judge, evidence: Evidence, **given: Any) -> None:
         seeds: Sequence[System] | Mapping[str, Sequence[System]] = given[over]
         if isinstance(seeds, Mapping):
@@ -88,7 +88,7 @@ def emergence(
     """
 
     @claim(id, statement, source=source, expect=Monotone("increasing", at_least=1))
-    @pytest.mark.parametrize("finding", findings, ids=str)
+    @pytest.mark.parametrize("finding", findings)
     def test_emergence(finding: Finding, judge: Judge, evidence: Evidence, **given: Any) -> None:
         systems: Sequence[System] = given[over]
         steps = [system.checkpoint.provenance.step for system in systems if system.checkpoint]

@@ -237,7 +237,7 @@ class System:
             SiteError: a site is not reached, or an edit or a part does not fit its site.
             ChangedWeightsError: the weights were changed after the system was made.
         """
-        return self._activations(as_inputs(inputs), tuple(sites), edits, arguments, {}, keep=keep)
+        return self._activations(as_inputs(inputs), _listed(sites), edits, arguments, {}, keep=keep)
 
     def sweep(
         self,
@@ -252,7 +252,7 @@ class System:
         is reached are run once for all, and not again for each ablation; only where they return a row for each input,
         and hand nothing on but by what they return.
         """
-        tensors, asked = as_inputs(inputs), tuple(sites)
+        tensors, asked = as_inputs(inputs), _listed(sites)
         order = calls(self.module, self._called(arguments), tuple(tensor[:_FEW] for tensor in tensors))
         given: dict[str | Place, Tensor] = {}
         for ablation in ablations:
@@ -383,3 +383,9 @@ class System:
         twin.module = module.eval().requires_grad_(False)
         twin.checkpoint, twin.identity, twin._version = None, identity, version_of(module)
         return twin
+
+
+def _listed(sites: Iterable[str | Place]) -> tuple[str | Place, ...]:
+    if isinstance(sites, str | Place):  # a string is a list of its characters
+        raise SiteError(f"sites: expected a list, found the one site '{sites}'. Write ['{sites}'].")
+    return tuple(sites)

@@ -1,6 +1,7 @@
-"""Which checkpoints a run judges, and one loaded model for each."""
+"""The systems that are known, the checkpoints that a run judges, and one loaded model for each."""
 
 import glob
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,13 @@ Loader = Callable[[Path, torch.device, Cache], System]
 
 @dataclass(frozen=True)
 class SystemSource:
-    """How one kind of checkpoint is found and loaded.
+    """Where the checkpoints of one kind are, and how they are loaded.
 
     Attributes:
         name: what the user calls it in ``--checkpoint NAME=PATH``; a system's own kind has the system's name.
         load: from a path, a device and the run's cache to the system; raises :class:`CheckpointError`.
         default: a glob of the checkpoints that are judged when the user names none.
-        obtain: the command that gets the checkpoints, told where they are missing.
+        obtain: the command that gets the checkpoints, shown where they are missing.
         system: the system whose claims they are judged on, which is also its fixture's name.
     """
 
@@ -35,14 +36,14 @@ class SystemSource:
 
 
 class CheckpointRef(NamedTuple):
-    """A checkpoint to judge: its kind, and where it is; no path where there is none of that kind."""
+    """A checkpoint to judge: its kind, and its path, which is ``None`` where there is no checkpoint of that kind."""
 
     kind: str
     path: Path | None
 
     @property
     def label(self) -> str:
-        """What its tests are called."""
+        """The checkpoint's name in the ids of its tests."""
         if self.path is None:
             return "no-checkpoint"
         return self.path.resolve().name if self.path.is_dir() else self.path.stem
@@ -52,7 +53,7 @@ _SOURCES: dict[str, SystemSource] = {}
 
 
 def register_system(name: str, load: Loader, default: str | Path, obtain: str) -> None:
-    """Make the system ``name`` known, with the checkpoints that are judged when the user names none.
+    """Register the system ``name``, with the checkpoints that are judged when the user names none.
 
     Args:
         name: the first part of its claims' ids.
@@ -75,18 +76,33 @@ def register_checkpoints(name: str, of: str, load: Loader, default: str | Path, 
 
 
 class SystemRegistry:
-    """The checkpoints of one run; each is loaded when it is first asked for, and once."""
+    """The checkpoints of one run; each is loaded once, when it is first needed.
+
+    Attributes:
+        device: where the models run.
+        cache: what the models cache their activations in.
+    """
 
     def __init__(self, named: Sequence[str], device: torch.device, cache: Cache) -> None:
+        """The checkpoints of a run on ``device``.
+
+        Args:
+            named: what the user gave as ``--checkpoint``, each ``KIND=PATH``, where the path may be a glob.
+            device: where the models run.
+            cache: what the models cache their activations in.
+
+        Raises:
+            CheckpointError: one of ``named`` has another form.
+        """
         self.device, self.cache = device, cache
         self._named: dict[str, list[str]] = {}
         for pair in named:
-            system, equals, path = pair.partition("=")
-            if not system or not equals or not path:
+            kind, equals, path = pair.partition("=")
+            if not kind or not equals or not path:
                 raise CheckpointError(
                     f"--checkpoint {pair}: expected SYSTEM=PATH, as in subtraction=run/step-1000.safetensors."
                 )
-            self._named.setdefault(system, []).append(path)
+            self._named.setdefault(kind, []).append(path)
         self._loaded: dict[CheckpointRef, System | CheckpointError] = {}
 
     @property
@@ -103,7 +119,7 @@ class SystemRegistry:
         """Load every checkpoint that the user named.
 
         Args:
-            all_known: whether every system is known by now, so that another one is an error.
+            all_known: whether every system is registered by now, so that another one is an error.
 
         Raises:
             CheckpointError: a named system is unknown, a path matches no file, or a file cannot be used.
@@ -114,10 +130,10 @@ class SystemRegistry:
                     continue
                 known = ", ".join(sorted(self.sources)) or "none"
                 raise CheckpointError(f"--checkpoint {kind}=…: no such system. Known here: {known}.")
-            for found in self._of_kind(kind):
-                self.load(found)
+            for ref in self._refs_of_kind(kind):
+                self.load(ref)
 
-    def found(self, system: str) -> list[CheckpointRef]:
+    def refs(self, system: str) -> list[CheckpointRef]:
         """The checkpoints to judge on the claims of ``system``; one without a path for a kind that has no file.
 
         Raises:
@@ -125,36 +141,36 @@ class SystemRegistry:
         """
         kinds = [source.name for source in self.sources.values() if source.system == system]
         kinds = [kind for kind in kinds if kind in self._named] or kinds
-        return [found for kind in kinds for found in self._of_kind(kind) or [CheckpointRef(kind, None)]]
+        return [ref for kind in kinds for ref in self._refs_of_kind(kind) or [CheckpointRef(kind, None)]]
 
-    def named(self, system: str) -> bool:
+    def is_named(self, system: str) -> bool:
         """Whether the user named checkpoints to judge on the claims of ``system``."""
         return any(self.sources[kind].system == system for kind in self._named if kind in self.sources)
 
-    def all(self, system: str) -> list[System]:
+    def load_all(self, system: str) -> list[System]:
         """Every usable checkpoint that this run judges on the claims of ``system``; none where it has no fixture."""
         systems = []
-        for found in self.found(system) if system in self.systems else ():
+        for ref in self.refs(system) if system in self.systems else ():
             try:
-                systems.append(self.load(found))
+                systems.append(self.load(ref))
             except CheckpointError:
-                continue  # told where the checkpoint itself is judged
+                continue  # reported where the checkpoint itself is judged
         return systems
 
-    def load(self, found: CheckpointRef) -> System:
-        """The model at ``found``, on the run's device.
+    def load(self, ref: CheckpointRef) -> System:
+        """The model of ``ref``, on the run's device.
 
         Raises:
             CheckpointError: there is no file, or it cannot be used.
         """
-        if found not in self._loaded:
-            self._loaded[found] = self._load(found)
-        loaded = self._loaded[found]
+        if ref not in self._loaded:
+            self._loaded[ref] = self._load(ref)
+        loaded = self._loaded[ref]
         if isinstance(loaded, CheckpointError):
             raise loaded
         return loaded
 
-    def _of_kind(self, kind: str) -> list[CheckpointRef]:
+    def _refs_of_kind(self, kind: str) -> list[CheckpointRef]:
         patterns = self._named.get(kind) or [self.sources[kind].default]
         paths: list[Path] = []
         for pattern in patterns:
@@ -164,17 +180,32 @@ class SystemRegistry:
             paths += [path for match in matches if (path := Path(match)) not in paths]
         return [CheckpointRef(kind, path) for path in paths]
 
-    def _load(self, found: CheckpointRef) -> System | CheckpointError:
-        source = self.sources[found.kind]
-        if found.path is None:
-            # A report is read on other machines: what lies below is named from here.
+    def _load(self, ref: CheckpointRef) -> System | CheckpointError:
+        source = self.sources[ref.kind]
+        if ref.path is None:
+            # A report is read on other machines: what lies below the current folder is named from it.
             where = Path(source.default)
             where = where.relative_to(here) if where.is_relative_to(here := Path.cwd()) else where
-            return CheckpointError(f"no checkpoint of {found.kind} at {where}. Get one with: {source.obtain}")
+            return CheckpointError(f"no checkpoint of {ref.kind} at {where}. Get one with: {source.obtain}")
         try:
-            return source.load(found.path, self.device, self.cache)
+            system = source.load(ref.path, self.device, self.cache)
         except CheckpointError as error:
             return error
+        except Exception as error:
+            return CheckpointError(f"{_failure(source, ref.path)} raised {_raised(error)}.")
+        if not isinstance(system, System):
+            return CheckpointError(f"{_failure(source, ref.path)} returned {type(system).__name__}, not a System.")
+        return system
+
+
+def _failure(source: SystemSource, path: Path) -> str:
+    return f"{path}: the loader of {source.name}, {getattr(source.load, '__qualname__', repr(source.load))},"
+
+
+def _raised(error: Exception) -> str:
+    """The error and the line that raised it."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 def device_named(name: str) -> torch.device:

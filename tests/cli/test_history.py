@@ -10,8 +10,8 @@ from mechtests.results.ledger import Ledger
 from mechtests.results.record import write_results
 from tests import documents
 from tests.documents import HOSTILE
-from tests.pytest_plugin.test_plugin import REFUTED, SUPPORTED, Suite, printed
 from tests.results.ledger.writing import run
+from tests.suite import REFUTED, SUPPORTED, Suite, printed
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ CONFTEST = """
     import pytest
     import torch
     import mechtests as mt
-    from mechtests.pytest_plugin.stash import MODELS
+    from mechtests.pytest_plugin.session import SESSION
 
     @pytest.fixture(scope="session")
     def toy(request):
         module = torch.nn.Linear(2, 1, bias=False)
         torch.nn.init.constant_(module.weight, WEIGHT)
-        return mt.System(module, "toy", cache=request.config.stash[MODELS].cache)
+        return mt.System(module, "toy", cache=request.config.stash[SESSION].cache)
 """
 
 CLAIM = """

@@ -17,10 +17,10 @@ from mechtests.results.record import read_results, results_document, write_resul
 from mechtests.results.side import side_of
 from tests import documents
 from tests.documents import HOSTILE, RUN
-from tests.pytest_plugin.test_plugin import HEAD, TINY_CONFTEST, Suite, claim_test
+from tests.suite import HEAD, TINY_CONFTEST, Suite, claim_test
 
 CLAIMS = HEAD + "\n".join(
-    claim_test(name, expect, f"evidence.value({value})", takes="tiny, evidence").replace('"toy/', '"tiny/')
+    claim_test(name, expect, f"evidence.value({value})", takes="tiny, evidence", of="tiny")
     for name, expect, value in [
         ("bias", "Value(above=0)", "tiny.module.bias.sum()"),
         ("outputs", "Value(above=0)", "tiny.module.bias.numel()"),
