@@ -15,9 +15,10 @@ from mechtests import (
     untrained,
 )
 from mechtests.claiming.claim import Claim
+from mechtests.claiming.estimate import Estimate
+from mechtests.families.curve import Curve
 from mechtests.inference import Interval
-from mechtests.judging.evidence import Curve, Estimate
-from mechtests.judging.judge import Judgement
+from mechtests.judging.judgement import Judgement
 from mechtests.judging.verdict import ControlResult, decide
 from mechtests.results.document import results_document
 from mechtests.results.making import claim_record, untested_record

@@ -67,8 +67,8 @@ def test_rise_together(induction_steps, evidence):
     if not rises(prefix):
         return evidence.undefined("prefix matching does not rise over this run")
     learning = in_context_learning(induction_steps, evidence.generator)
-    evidence.curve(label("prefix matching", steps, prefix), steps, prefix)
-    evidence.curve(label("in-context learning, in nats per token", steps, learning), steps, learning)
+    evidence.figure(label("prefix matching", steps, prefix), steps, prefix)
+    evidence.figure(label("in-context learning, in nats per token", steps, learning), steps, learning)
     evidence.value(np.corrcoef(np.diff(prefix), np.diff(learning))[0, 1], len(steps))
 
 
@@ -82,7 +82,7 @@ def test_sudden(induction_steps, evidence):
     steps, prefix = steps_of(induction_steps), prefix_matching(induction_steps)
     if not rises(prefix):
         return evidence.undefined("prefix matching does not rise over this run")
-    evidence.curve(label("prefix matching", steps, prefix), steps, prefix)
+    evidence.figure(label("prefix matching", steps, prefix), steps, prefix)
     (begin, _), (end, _) = (passed(steps, prefix, share) for share in (0.1, 0.9))
     evidence.value((end - begin) / steps[-1], len(steps))
 
@@ -102,7 +102,7 @@ def test_previous_token_heads_first(induction_steps, evidence):
     if not rises(previous):
         return evidence.undefined("previous-token attention does not rise over this run")
     for name, curve in (("prefix matching", prefix), ("previous-token attention", previous)):
-        evidence.curve(label(name, steps, curve), steps, curve)
+        evidence.figure(label(name, steps, curve), steps, curve)
     (_, (_, previous_by)), (_, (prefix_from, _)) = (passed(steps, curve, 0.5) for curve in (previous, prefix))
     # Between the checkpoints on either side nobody knows: the first must have happened before the second can have.
     evidence.value(prefix_from - previous_by, len(steps))

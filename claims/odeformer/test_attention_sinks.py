@@ -50,4 +50,4 @@ def test_sinks_exist(odeformer, stack, weighting, evidence):
     for name, profile in zip(("plain", "value-weighted"), of_stack(judged(odeformer), stack), strict=True):
         label = f"{name} attention to each point, in shares of a point, mean over harmonics"
         points = profile.shape[-1]
-        evidence.curve(label, range(1, points + 1), points * shares(profile[head]).mean(0))
+        evidence.figure(label, range(1, points + 1), points * shares(profile[head]).mean(0))

@@ -92,8 +92,8 @@ def test_attends_to_steep_region(odeformer, head, evidence):
         share = share_on(profile_of(odeformer, trajectories, head), steep(trajectories))
         evidence.observe(share > SHARE, margin=share - SHARE)
     times, slope = SHOWN.times[0], speed(SHOWN)[0]
-    evidence.curve("share of attention against time, a falling sigmoid", times, profile_of(odeformer, SHOWN, head)[0])
-    evidence.curve("|dx/dt| against time as a share of its sum, that sigmoid", times, slope / slope.sum())
+    evidence.figure("share of attention against time, a falling sigmoid", times, profile_of(odeformer, SHOWN, head)[0])
+    evidence.figure("|dx/dt| against time as a share of its sum, that sigmoid", times, slope / slope.sum())
 
 
 @claim(
@@ -225,7 +225,7 @@ def test_steepness_limit_of_the_fit(odeformer, steepnesses, evidence):
     for steepness in steepnesses:
         curves = sigmoids((3.0, 5.0, 8.0), (steepness,))
         fitted.append((odeformer.r2(written(odeformer, curves), curves) >= 0.9).double().mean())
-    evidence.curve("share of sigmoids with R² ≥ 0.9 against steepness", steepnesses, fitted)
+    evidence.response("share of sigmoids with R² ≥ 0.9 against steepness", steepnesses, fitted)
 
 
 def written(odeformer, trajectories):
@@ -251,7 +251,7 @@ def test_steepness_limit_of_the_head(odeformer, head, evidence):
     for steepness in BEYOND:
         curves = sigmoids((3.0, 5.0, 8.0), (steepness,))
         shares.append(share_on(profile_of(odeformer, curves, head), steep(curves)).mean())
-    evidence.curve("share of attention on the steep region against steepness", BEYOND, shares)
+    evidence.response("share of attention on the steep region against steepness", BEYOND, shares)
 
 
 def damage(odeformer, head, ablation):
@@ -304,7 +304,7 @@ def test_found_head_is_necessary(odeformer, head, ablation, evidence):
 def test_graded(odeformer, head, evidence):
     place, doses = odeformer.head(the_head(odeformer, head)), [0, 1 / 3, 2 / 3, 1]
     losses = [loss(odeformer, SMALL_GRID, scale(place, 1 - dose)).mean() for dose in doses]
-    evidence.curve("loss of the true equation, in nats a word, against the ablated share of the head", doses, losses)
+    evidence.response("loss of the true equation, in nats a word, against the ablated share of the head", doses, losses)
 
 
 OTHERS = {"exponential": EXPONENTIALS, "hyperbolic": HYPERBOLAS, "harmonic": HARMONICS, "plane": PLANES}

@@ -58,7 +58,7 @@ def test_exists(odeformer, weighting, evidence):
     attention = overall(getattr(judged(odeformer), weighting), odeformer.module.config.n_dec_layers)
     evidence.observe(prominence(attention) >= 3)
     times = HARMONICS.at([dict.fromkeys(HARMONICS.ranges, 1.0)]).times[0]
-    evidence.curve("share of cross-attention against time, mean over harmonics", times, attention.mean(0))
+    evidence.figure("share of cross-attention against time, mean over harmonics", times, attention.mean(0))
 
 
 @claim(
@@ -78,7 +78,7 @@ def test_at_sixty_percent(odeformer, points, evidence):
         places.append(place)
     counts = torch.cat(places).mul(points).round().long().bincount(minlength=points + 1)[1:]
     label = f"share of harmonics whose MAT point is point k of {points}"
-    evidence.curve(label, range(1, points + 1), counts / counts.sum())
+    evidence.figure(label, range(1, points + 1), counts / counts.sum())
 
 
 FAMILIES = {"harmonic": HARMONICS, "sigmoid": replace(SIGMOIDS, points=POINTS), "plane": PLANES}
@@ -165,7 +165,7 @@ def test_forms_from_layer_2(odeformer, evidence):
     by_layer = shares(judged(odeformer).encoder_value.unflatten(0, (layers, -1)).sum(1))
     mat = at_points(by_layer, mat_points(value_share(odeformer))).mean(1)
     label = "encoder attention to the MAT point, in shares of a point, against layer"
-    evidence.curve(label, range(1, layers), (POINTS * mat[1:]).tolist())
+    evidence.response(label, range(1, layers), (POINTS * mat[1:]).tolist())
 
 
 def shunning_head(odeformer):
@@ -325,7 +325,7 @@ def test_graded_by_the_shift(odeformer, evidence):
     for shift in shifts[1:]:
         inputs = told_as(odeformer, shifted(ready, mat, shift), trajectories)
         paid.append(at_points(attention_to_points(odeformer, inputs), mat).mean())
-    evidence.curve("share of attention of the MAT point against its shift, in amplitudes", shifts, paid)
+    evidence.response("share of attention of the MAT point against its shift, in amplitudes", shifts, paid)
 
 
 def permuted(_ready, generator):

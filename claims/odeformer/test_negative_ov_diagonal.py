@@ -60,7 +60,7 @@ def test_deepens(odeformer, evidence):
     layers = range(odeformer.module.config.n_enc_layers)
     if len(layers) < 2:
         pytest.skip(f"{odeformer.name} has one encoder layer")
-    evidence.curve(
+    evidence.response(
         "mean of W_OV's diagonal against layer", layers, [odeformer.W_OV(i).diagonal().mean() for i in layers]
     )
 

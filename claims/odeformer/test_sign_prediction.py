@@ -54,7 +54,7 @@ def test_plus_first(odeformer, layer, evidence):
     lead = (found.plus - found.minus).mean(1)
     for direction, name in enumerate(("rising", "falling")):
         label = f"logit of '+' less that of '−' against decoder layer, {name} systems"
-        evidence.curve(label, range(len(lead)), lead[:, direction])
+        evidence.figure(label, range(len(lead)), lead[:, direction])
 
 
 def first_layer(tops, word):
@@ -203,7 +203,7 @@ def rises(found):
 def test_confidence_late(odeformer, evidence):
     evidence.observe(rises(judged_words(odeformer)).mean(1))
     by_layer = judged_words(odeformer).right[..., :-1].mean((1, 2))
-    evidence.curve("probability of the right word against decoder layer", range(len(by_layer)), by_layer)
+    evidence.figure("probability of the right word against decoder layer", range(len(by_layer)), by_layer)
 
 
 @claim(

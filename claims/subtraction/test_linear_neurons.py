@@ -56,7 +56,7 @@ def show_steepest(subtraction, relevant, evidence):
     of_gap = torch.nn.functional.one_hot((PROBLEMS.gap + 99).long(), len(gaps)).double()
     for name, values in (("pre-activation", subtraction.preactivations(PROBLEMS)), ("linear fit", plane(subtraction))):
         mean = of_gap.T @ values[:, neuron].double().cpu() / of_gap.sum(0)
-        evidence.curve(f"{name} of neuron {neuron}, the steepest, against b - a", gaps, mean)
+        evidence.figure(f"{name} of neuron {neuron}, the steepest, against b - a", gaps, mean)
 
 
 @claim(
@@ -195,7 +195,7 @@ def test_graded(subtraction, evidence):
     doses = np.linspace(0, 1, 6)
     # The logits are linear in the neurons, so between all and nothing they lie on a line.
     left = [sign_correct(torch.lerp(intact, ablated, float(dose)), PROBLEMS).float().mean() for dose in doses]
-    evidence.curve("sign accuracy against the ablated share of each neuron", doses, left)
+    evidence.response("sign accuracy against the ablated share of each neuron", doses, left)
 
 
 @claim(

@@ -1,8 +1,26 @@
-"""What a claim measures, and the region that decides it."""
+"""What a claim measures, the region that decides it, and the estimate that observations come to."""
 
 import math
+import sys
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from mechtests.claiming.estimate import Estimate
+from mechtests.inference import (
+    Interval,
+    e_from_p,
+    mean_e_value,
+    mean_interval,
+    permutation_p_value,
+    rate_e_value,
+    rate_interval,
+)
+
+Units = Float[np.ndarray, " unit"]
 
 Direction = Literal["high", "low", "within"]
 
@@ -101,28 +119,69 @@ class Expectation:
         return " and ".join(f"{signs[name]} {end:g}" for name, end in self.ends().items())
 
 
+class Average(Expectation):
+    """An average over units, of which a sample or the whole population is seen."""
+
+    sampled: ClassVar[bool] = True
+
+    @abstractmethod
+    def estimate(self, values: Units, alpha: float) -> Estimate:
+        """The estimate from a sample of independent units.
+
+        Args:
+            values: one number per unit; for a rate 0 or 1.
+            alpha: the error rate of the interval.
+        """
+
+    def check_sample(self, values: Units) -> None:
+        """Refuse a sample of which no interval can be made; of a rate's units, one can always be made."""
+
+    def census(self, values: Units) -> Estimate:
+        """The estimate from one number for every unit of the population, which has no sampling error."""
+        return Estimate(float(values.mean()), None, len(values))
+
+    def _region(self) -> Interval:
+        return Interval(self.lower, self.upper)
+
+    def _edge_e_value(self, values: Units, low: float, high: float) -> float | None:
+        """The e-value where the region holds all that a unit can be but for an end; ``None`` where it holds less.
+
+        In "the rate is above 0" the mean lies in the region unless every unit is 0, so one other unit proves it.
+        """
+        if self.lower > low or self.upper < high:
+            return None
+        ends = [end for end, excluded in ((low, self.above), (high, self.below)) if excluded == end]
+        return 0.0 if any((values == end).all() for end in ends) else sys.float_info.max
+
+
 @dataclass(frozen=True, kw_only=True)
-class Rate(Expectation):
-    """The share of units for which something is so; one true or false a unit."""
+class Rate(Average):
+    """The share of units for which something is so; one true or false per unit."""
 
     kind: ClassVar[str] = "rate"
-    sampled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._must_divide(0, 1)
 
+    def estimate(self, values: Units, alpha: float) -> Estimate:
+        """The share, with the interval of :func:`mechtests.inference.rate_interval`."""
+        successes, units = int(values.sum()), len(values)
+        e_value = self._edge_e_value(values, 0.0, 1.0)
+        if e_value is None:
+            e_value = rate_e_value(successes, units, self._region())
+        return Estimate(float(values.mean()), rate_interval(successes, units, alpha), units, e_value)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Mean(Expectation):
-    """The mean of one number a unit.
+class Mean(Average):
+    """The mean of one number per unit.
 
     Attributes:
         bounds: the least and greatest value a unit can have. Needed where units are sampled, not for a census.
     """
 
     kind: ClassVar[str] = "mean"
-    sampled: ClassVar[bool] = True
     bounds: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -134,10 +193,37 @@ class Mean(Expectation):
         if self.bounds is not None:
             self._must_divide(*self.bounds)
 
+    def check_sample(self, values: Units) -> None:
+        """Refuse a sample of which no interval can be made.
+
+        Raises:
+            ClaimError: the expectation has no bounds, or a unit lies outside them.
+        """
+        name = type(self).__name__
+        if self.bounds is None:
+            raise ClaimError(
+                f"{name} is sampled here, and an honest interval for a mean needs the range of a unit. "
+                f"Write {name}(..., bounds=(low, high)), or evidence.census for a population seen whole."
+            )
+        low, high = self.bounds
+        if len(values) and not (low <= values.min() and values.max() <= high):
+            raise ClaimError(
+                f"units were measured from {values.min():g} to {values.max():g}, and bounds=({low:g}, {high:g}). "
+                "Give the least and greatest value that a unit can have: the interval is wrong otherwise."
+            )
+
+    def estimate(self, values: Units, alpha: float) -> Estimate:
+        """The mean, with the interval of :func:`mechtests.inference.mean_interval`."""
+        assert self.bounds is not None, "check_sample comes first"
+        e_value = self._edge_e_value(values, *self.bounds)
+        if e_value is None:
+            e_value = mean_e_value(values, self._region(), self.bounds)
+        return Estimate(float(values.mean()), mean_interval(values, alpha, self.bounds), len(values), e_value)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Mean):
-    """The mean of paired differences: one number a unit, the same unit measured in two ways."""
+    """The mean of paired differences: one number per unit, the same unit measured in two ways."""
 
     kind: ClassVar[str] = "difference"
 
@@ -148,12 +234,20 @@ class Value(Expectation):
 
     kind: ClassVar[str] = "value"
 
+    def estimate(self, value: float, units: int) -> Estimate:
+        """The number itself, worked out over ``units`` units."""
+        return Estimate(value, None, units)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rank(Expectation):
     """The place of a named component among its rivals, 1 for the greatest score."""
 
     kind: ClassVar[str] = "rank"
+
+    def estimate(self, score: float, rivals: Units) -> Estimate:
+        """The place of ``score`` among the scores of its rivals; a tie counts against it."""
+        return Estimate(1 + int((rivals >= score).sum()), None, len(rivals) + 1)
 
 
 @dataclass(frozen=True)
@@ -183,6 +277,11 @@ class Permutation(Expectation):
     def direction(self) -> Direction:
         return self.tail
 
+    def estimate(self, observed: float, null: Float[np.ndarray, " draw"], units: int) -> Estimate:
+        """The observed statistic, with its p-value among those of the permutations."""
+        p = permutation_p_value(observed, null, self.tail)
+        return Estimate(observed, None, units, e_from_p(p), p)
+
     def __str__(self) -> str:
         return f"p ≤ {self.p_at_most:g}"
 
@@ -205,6 +304,14 @@ class Monotone(Expectation):
         if self.direction_claimed not in ("increasing", "decreasing"):
             raise ClaimError(f"Monotone({self.direction_claimed!r}): expected 'increasing' or 'decreasing'.")
         super().__post_init__()
+
+    def estimate(self, response: Float[np.ndarray, " step"]) -> Estimate | None:
+        """Net change in the claimed direction over total variation; ``None`` where the response does not change."""
+        steps = np.diff(response)
+        if not steps.any():
+            return None
+        net = steps.sum() if self.direction_claimed == "increasing" else -steps.sum()
+        return Estimate(float(net / np.abs(steps).sum()), None, len(response))
 
     def __str__(self) -> str:
         return f"{self.direction_claimed}, {super().__str__()}"

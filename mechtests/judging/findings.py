@@ -7,7 +7,9 @@ from types import ModuleType
 from typing import Any
 
 from mechtests.claiming.claim import Claim, claim_of, default_parameters, parameter_text
-from mechtests.judging.judge import Body, Judge, Judgement
+from mechtests.judging.judge import Judge
+from mechtests.judging.judgement import Judgement
+from mechtests.judging.trial import Body
 from mechtests.systems.base import System
 
 

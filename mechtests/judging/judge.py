@@ -11,16 +11,19 @@ import torch
 from hypothesis.database import ExampleDatabase
 
 from mechtests.activations.interventions import record_edits
-from mechtests.cache import Key, Moment, value_fingerprint
-from mechtests.claiming.claim import Claim, Control, Requirement, default_parameters, parameter_text
+from mechtests.cache import Key, Moment
+from mechtests.claiming.claim import Claim, Control, default_parameters
 from mechtests.claiming.controls import system_argument
+from mechtests.claiming.estimate import Estimate
 from mechtests.claiming.expectations import ClaimError
-from mechtests.families.curve import Curve
-from mechtests.judging.counterexamples import ChosenInputs, Search, search
-from mechtests.judging.evidence import Estimate, Evidence, SampledUnits, Untested
-from mechtests.judging.judgement_cache import OUTCOME, JudgementCache, Outcome
+from mechtests.judging.answers import ChosenInputs
+from mechtests.judging.counterexamples import Search, search
+from mechtests.judging.evidence import Evidence, Untested
+from mechtests.judging.judgement import Judgement, Outcome
+from mechtests.judging.judgement_cache import CachedOutcome, JudgementCache
+from mechtests.judging.presuppositions import Presuppositions
+from mechtests.judging.trial import NONE, Body, Trial
 from mechtests.judging.verdict import ControlResult, Verdict, control_result, could_be_clear, decide, in_region
-from mechtests.systems.base import System
 
 CONTROL_UNITS = 4
 """A control's draw is sampled until it stands apart from the model, at most this many times the model's units and
@@ -28,10 +31,6 @@ never beyond the budget."""
 
 PART = 8
 """A model that does not stand clear of a control is sampled again, first to this part of the budget: one in so many."""
-
-Body = Callable[..., None]
-
-_NONE: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -47,79 +46,6 @@ class Settings:
     alpha: float = 0.001
     budget: int = 4_096
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict and all it rests on.
-
-    Attributes:
-        claim: what was judged.
-        params: the test's parameters, as text.
-        values: tells the parameters' values from others, whose texts may be the same.
-        system: the system judged; ``None`` for a claim about several checkpoints.
-        verdict: what it came to.
-        estimate: what was observed; ``None`` where there was nothing to observe.
-        controls: what was observed where the claim should not hold; empty where the region alone decided.
-        curves: responses recorded on the way.
-        interventions: the edits made on the model, in words, each once.
-        reason: why, where the region alone does not say it.
-        seconds: time taken.
-        drawn: the units that a counterexample can be searched from; ``None`` where the claim has none.
-        search: what the search for a counterexample came to; ``None`` where there was no search.
-        trail: the estimate as units came in, where they were sampled.
-        rests_on: the judgements of other claims that the body asked for.
-    """
-
-    claim: Claim
-    params: Mapping[str, str]
-    system: System | None
-    verdict: Verdict
-    estimate: Estimate | None = None
-    controls: tuple[ControlResult, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    interventions: tuple[str, ...] = ()
-    reason: str | None = None
-    seconds: float = 0.0
-    drawn: SampledUnits | None = None
-    search: Search | None = None
-    trail: tuple[Estimate, ...] = ()
-    rests_on: tuple["Judgement", ...] = ()
-    values: str = ""
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """One claim test with its arguments: what runs on the model, and with arguments replaced on each control."""
-
-    claim: Claim
-    body: Body
-    arguments: Mapping[str, Any]
-    params: Mapping[str, str]
-    values: str
-
-    @property
-    def system(self) -> System | None:
-        found = system_argument(self.arguments)
-        return found and found[1]
-
-    @classmethod
-    def of(
-        cls, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Mapping[str, Any] = _NONE
-    ) -> "_Trial":
-        """The trial whose arguments with a default are parameters too, of the default's value unless given."""
-        defaults = default_parameters(body)
-        given = {**defaults, **arguments}
-        named = {**{name: given[name] for name in defaults}, **parameters}
-        values = value_fingerprint(sorted(named.items(), key=lambda parameter: parameter[0]))
-        return cls(claim, body, given, _params(named), values)
-
-    def key(self, model: str | None) -> tuple[object, ...]:
-        return self.claim.id, tuple(self.params.items()), self.values, model
-
-    def observe(self, evidence: Evidence, changed: Mapping[str, Any] | None = None) -> Estimate | None:
-        self.body(**{**self.arguments, **(changed or {})}, evidence=evidence)
-        return evidence.estimate()
 
 
 @dataclass
@@ -143,12 +69,12 @@ class Judge:
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
     _may_keep: set[tuple[object, ...]] = field(default_factory=set)
     _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
-    _unmet: dict[tuple[Requirement, str], str | None] = field(default_factory=dict)
+    _presuppositions: Presuppositions = field(default_factory=Presuppositions)
     _asked: list[list[Judgement]] = field(default_factory=list)
     """For each body that is running, the judgements it has asked for; the innermost last."""
 
     def judge(
-        self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Mapping[str, Any] = _NONE
+        self, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Mapping[str, Any] = NONE
     ) -> Judgement:
         """The judgement of ``claim``, whose test is ``body``.
 
@@ -162,7 +88,7 @@ class Judge:
         Raises:
             ClaimError: the body records nothing, two values, or values that its expectation does not take.
         """
-        trial = _Trial.of(claim, body, arguments, parameters)
+        trial = Trial.of(claim, body, arguments, parameters)
         if trial.system is None:  # a claim about several checkpoints: which ones, only its own fixtures know
             return self._measure(trial)
         key = trial.key(trial.system.identity)
@@ -183,9 +109,8 @@ class Judge:
         """
         if judgement.drawn is None:
             return judgement
-        trial = _Trial(
-            judgement.claim, body, {**default_parameters(body), **arguments}, judgement.params, judgement.values
-        )
+        given = {**default_parameters(body), **arguments}
+        trial = Trial(judgement.claim, body, given, judgement.params, judgement.values)
         puts = itertools.count(1)
 
         def put(batch: object) -> ChosenInputs:
@@ -215,16 +140,15 @@ class Judge:
             self._keep(trial, judgement, moment)
         return judgement
 
-    def _recalled(self, trial: _Trial) -> Judgement | None:
+    def _recalled(self, trial: Trial) -> Judgement | None:
         """What an earlier run came to, where nothing has changed since."""
         found = self.kept.get(trial.system, self._told(trial)) if self.kept and trial.system else None
         # The search starts from the units, which are not kept.
-        if found is None or (found.searchable and found.search is None and not self._asked):
+        if found is None or (found.searchable and found.outcome.search is None and not self._asked):
             return None
-        came_to = {name: getattr(found, name) for name in OUTCOME}
-        return Judgement(trial.claim, trial.params, trial.system, **came_to, values=trial.values)
+        return Judgement.of(trial.claim, trial.params, trial.system, found.outcome, trial.values)
 
-    def _keep(self, trial: _Trial, judgement: Judgement, began: Moment) -> None:
+    def _keep(self, trial: Trial, judgement: Judgement, began: Moment) -> None:
         system = system_argument(trial.arguments)
         # Other arguments are fixtures, which may be anything; a parameter is what its text says.
         told = system is not None and trial.arguments.keys() - {system[0]} <= trial.params.keys()
@@ -232,10 +156,10 @@ class Judge:
             return
         if self.kept.may_keep(began):
             self._may_keep.add(trial.key(trial.system.identity))
-            came_to = {name: getattr(judgement, name) for name in OUTCOME}
-            self.kept.put(trial.system, self._told(trial), Outcome(**came_to, searchable=judgement.drawn is not None))
+            cached = CachedOutcome(judgement.outcome, searchable=judgement.drawn is not None)
+            self.kept.put(trial.system, self._told(trial), cached)
 
-    def _told(self, trial: _Trial) -> Key:
+    def _told(self, trial: Trial) -> Key:
         """What a judgement depends on besides the weights and the code."""
         claim = trial.claim
         controls = [(control.name, control.draws) for control in claim.controls]
@@ -248,35 +172,20 @@ class Judge:
             trial.values,
         )
 
-    def _measure(self, trial: _Trial) -> Judgement:
+    def _measure(self, trial: Trial) -> Judgement:
         began = time.perf_counter()
         try:
-            if (unmet := self._unmet_by(trial, trial.arguments)) is not None:
+            if (unmet := self._presuppositions.unmet(trial.claim, trial.arguments)) is not None:
                 raise Untested(f"presupposition failed: {unmet}")
             return self._tested(trial)
         except Untested as untested:
             if self.progress:
                 self.progress("")
             seconds, why = time.perf_counter() - began, str(untested)
-            return Judgement(trial.claim, trial.params, trial.system, Verdict.UNTESTED, reason=why, seconds=seconds)
+            outcome = Outcome(verdict=Verdict.UNTESTED, reason=why, seconds=seconds)
+            return Judgement.of(trial.claim, trial.params, trial.system, outcome, trial.values)
 
-    def _unmet_by(self, trial: _Trial, arguments: Mapping[str, Any]) -> str | None:
-        """Which presupposition the system among ``arguments`` fails, and how; ``None`` where it meets them all."""
-        for requirement in trial.claim.requires:
-            found, name = system_argument(arguments), parameter_text(requirement)
-            if found is None:
-                raise ClaimError(
-                    f"claim {trial.claim.id}: requires={name} is asked of the system under test, and no argument of "
-                    "the claim's test is one."
-                )
-            key = requirement, found[1].identity
-            if key not in self._unmet:
-                self._unmet[key] = _unmet(requirement, found[1], f"claim {trial.claim.id}: requires={name}")
-            if (reason := self._unmet[key]) is not None:
-                return reason
-        return None
-
-    def _tested(self, trial: _Trial) -> Judgement:
+    def _tested(self, trial: Trial) -> Judgement:
         began, moment = time.perf_counter(), Moment.now()
         claim = trial.claim
         evidence = self._evidence(trial, self.settings.budget, None)
@@ -295,12 +204,12 @@ class Judge:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
         judgement = Judgement(
-            claim,
-            trial.params,
-            trial.system,
-            verdict,
-            estimate,
-            controls,
+            claim=claim,
+            params=trial.params,
+            system=trial.system,
+            verdict=verdict,
+            estimate=estimate,
+            controls=controls,
             curves=tuple(evidence.curves),
             interventions=tuple(edits),
             reason=reason,
@@ -314,7 +223,7 @@ class Judge:
         return judgement
 
     def _more(
-        self, trial: _Trial, estimate: Estimate | None, controls: Sequence[ControlResult], whole: int
+        self, trial: Trial, estimate: Estimate | None, controls: Sequence[ControlResult], whole: int
     ) -> int | None:
         """How many units to sample the model with again, where that may yet part it from its controls.
 
@@ -330,14 +239,14 @@ class Judge:
         hopeful = all(control.clear or could_be_clear(control, trial.claim.expect, estimate) for control in controls)
         return whole if hopeful and estimate.units < whole else None
 
-    def _controls(self, trial: _Trial, estimate: Estimate | None, most: int) -> tuple[ControlResult, ...]:
+    def _controls(self, trial: Trial, estimate: Estimate | None, most: int) -> tuple[ControlResult, ...]:
         # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
         if estimate is None or not in_region(trial.claim.expect, estimate):
             return ()
         return tuple(self._control(control, trial, estimate, most) for control in trial.claim.controls)
 
     def _observe(
-        self, trial: _Trial, evidence: Evidence, changed: Mapping[str, Any] | None = None
+        self, trial: Trial, evidence: Evidence, changed: Mapping[str, Any] | None = None
     ) -> tuple[Estimate | None, tuple[Judgement, ...]]:
         """What a run of the body comes to, and the judgements of other claims that it asked for."""
         self._asked.append([])
@@ -346,7 +255,7 @@ class Judge:
         finally:
             self._asked.pop()
 
-    def _control(self, control: Control, trial: _Trial, model: Estimate, most: int) -> ControlResult:
+    def _control(self, control: Control, trial: Trial, model: Estimate, most: int) -> ControlResult:
         # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture
         # serve every checkpoint of it.
         shared = control.by_architecture and model.interval is None and trial.system is not None
@@ -363,7 +272,7 @@ class Judge:
             )
         return control_result(control.name, trial.claim.expect, model, draws, redrawn=control.draws is not None)
 
-    def _draws(self, control: Control, trial: _Trial, model: Estimate, most: int) -> Iterator[Estimate | None]:
+    def _draws(self, control: Control, trial: Trial, model: Estimate, most: int) -> Iterator[Estimate | None]:
         def apart(draw: Estimate) -> bool:
             return not control_result(control.name, trial.claim.expect, model, [draw], redrawn=False).reached
 
@@ -376,16 +285,16 @@ class Judge:
             budget = min(CONTROL_UNITS * model.units, most)
             yield self._draw(trial, self._evidence(trial, budget, apart), changed)
 
-    def _draw(self, trial: _Trial, evidence: Evidence, changed: Mapping[str, Any]) -> Estimate | None:
+    def _draw(self, trial: Trial, evidence: Evidence, changed: Mapping[str, Any]) -> Estimate | None:
         """What a control's draw comes to; ``None`` where the claim's quantity does not exist on it."""
-        if self._unmet_by(trial, {**trial.arguments, **changed}) is not None:
+        if self._presuppositions.unmet(trial.claim, {**trial.arguments, **changed}) is not None:
             return None
         try:
             return self._observe(trial, evidence, changed)[0]
         except Untested:
             return None
 
-    def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
+    def _evidence(self, trial: Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
         def tell(estimate: Estimate) -> None:
             if self.progress:
                 self.progress(f"{trial.claim.id} · {estimate.units} units · [{estimate.low:.3f}, {estimate.high:.3f}]")
@@ -393,35 +302,11 @@ class Judge:
         alpha = trial.claim.expect.alpha or self.settings.alpha
         return Evidence(trial.claim.expect, alpha, budget, self._generator(trial), enough, tell)
 
-    def _generator(self, trial: _Trial) -> torch.Generator:
+    def _generator(self, trial: Trial) -> torch.Generator:
         # The same inputs for the model and its controls: what differs is what is judged, never the draw.
         return torch.Generator().manual_seed(self._seed(trial))
 
-    def _seed(self, trial: _Trial) -> int:
+    def _seed(self, trial: Trial) -> int:
         # Not of its parameters: what a claim measures of the model as it is, it measures once for all its heads.
         stated = f"{self.settings.seed}\0{trial.claim.id}"
         return int.from_bytes(hashlib.sha256(stated.encode()).digest()[:7], "big")
-
-
-def _unmet(requirement: Requirement, system: System, asking: str) -> str | None:
-    """Why ``system`` does not meet ``requirement``; ``None`` where it does."""
-    answer = requirement(system)
-    if isinstance(answer, str) and answer:
-        return answer
-    if getattr(answer, "item", lambda: answer)() is not True:  # NumPy and torch have a true of their own
-        raise ClaimError(
-            f"{asking} returned {answer!r} for {system.name}. Expected True, or the reason why not as text, as in "
-            "`return accuracy >= 0.9 or f'it answers {accuracy:.0%} of the problems'`."
-        )
-    return None
-
-
-def _params(parameters: Mapping[str, Any]) -> dict[str, str]:
-    params = {name: parameter_text(parameters[name]) for name in sorted(parameters)}
-    for name, text in params.items():
-        if text == "<lambda>" or " at 0x" in text:
-            raise ClaimError(
-                f"the parameter {name}={text} has no name by which the report, the seed and the record of verdicts "
-                "could tell it from others. Give a named function, or an object with a __str__ of its own."
-            )
-    return params

@@ -6,44 +6,30 @@ kept where the body loaded code or read files while it ran, or rests on other ju
 """
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from cattrs.preconf.json import make_converter
 
 from mechtests.cache import Key, Moment, surroundings
-from mechtests.families.curve import Curve
-from mechtests.judging.counterexamples import Search
-from mechtests.judging.evidence import Estimate
-from mechtests.judging.verdict import ControlResult, Verdict
+from mechtests.judging.judgement import Outcome
 from mechtests.systems.base import System
 
 _CONVERTER = make_converter()
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What judging a claim on a model came to; the attributes are those of a judgement.
+class CachedOutcome:
+    """An outcome as the cache has it.
 
     Attributes:
+        outcome: what judging the claim came to.
         searchable: whether a counterexample can be searched for.
     """
 
-    verdict: Verdict
-    estimate: Estimate | None
-    controls: tuple[ControlResult, ...]
-    curves: tuple[Curve, ...]
-    interventions: tuple[str, ...]
-    reason: str | None
-    seconds: float
-    trail: tuple[Estimate, ...]
+    outcome: Outcome
     searchable: bool
-    search: Search | None
-
-
-OUTCOME = tuple(field.name for field in fields(Outcome) if field.name != "searchable")
-"""What a judgement and its outcome have in common."""
 
 
 class JudgementCache:
@@ -67,15 +53,15 @@ class JudgementCache:
         """
         self._surroundings = surroundings(self._folder)
 
-    def get(self, system: System, key: Key) -> Outcome | None:
+    def get(self, system: System, key: Key) -> CachedOutcome | None:
         """The outcome kept under ``key``."""
         found = system.cache.get(self._key(system, key))
         if found is None:
             return None
         self.recalled += 1
-        return _CONVERTER.structure(json.loads(bytes(found.numpy())), Outcome)
+        return _CONVERTER.structure(json.loads(bytes(found.numpy())), CachedOutcome)
 
-    def put(self, system: System, key: Key, outcome: Outcome) -> None:
+    def put(self, system: System, key: Key, outcome: CachedOutcome) -> None:
         """Keep ``outcome`` under ``key``."""
         written = json.dumps(_CONVERTER.unstructure(outcome)).encode()
         system.cache.put(self._key(system, key), torch.frombuffer(bytearray(written), dtype=torch.uint8))

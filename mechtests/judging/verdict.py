@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from mechtests.claiming.estimate import Estimate
 from mechtests.claiming.expectations import Direction, Expectation
-from mechtests.judging.evidence import Estimate
 
 CONTROL_P = 0.05
 """A claim stands clear of a redrawn control at this rank p-value or below (design note ``docs/design/verdicts.md``)."""

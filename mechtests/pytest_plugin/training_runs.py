@@ -95,7 +95,7 @@ def emergence(
         supported = [_supported(finding, judge, system, evidence) for system in systems]
         if len(set(supported)) == 1:
             return evidence.undefined(f"supported at {'every' if supported[0] else 'no'} checkpoint of this run")
-        return evidence.curve(f"{finding} supported, by training step", steps, supported)
+        return evidence.response(f"{finding} supported, by training step", steps, supported)
 
     return _taking(test_emergence, "finding", over, "judge", "evidence")
 

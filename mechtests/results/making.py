@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from mechtests.claiming.claim import Claim
+from mechtests.claiming.estimate import Estimate, more_units
 from mechtests.families.curve import Curve
 from mechtests.judging.counterexamples import Counterexample
-from mechtests.judging.evidence import Estimate, more_units
-from mechtests.judging.judge import Judgement
+from mechtests.judging.judgement import Judgement
 from mechtests.judging.verdict import ControlResult
 from mechtests.results.record import (
     CheckpointRecord,

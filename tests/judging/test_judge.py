@@ -368,7 +368,7 @@ class TestJudging:
 
     def test_keeps_the_curves_of_the_model_not_of_its_controls(self):
         def measure(evidence, toy):
-            evidence.curve("weight", [0, 1], toy.module.weight.flatten().tolist())
+            evidence.figure("weight", [0, 1], toy.module.weight.flatten().tolist())
             evidence.value(toy.module.weight.mean())
 
         (curve,) = Judge(Settings()).judge(LARGE, Body(measure), {"toy": toy()}).curves

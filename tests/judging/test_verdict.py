@@ -20,8 +20,8 @@ from mechtests import (
     Value,
     Verdict,
 )
+from mechtests.claiming.estimate import Estimate
 from mechtests.inference import Interval
-from mechtests.judging.evidence import Estimate
 from mechtests.judging.verdict import ControlResult, control_result, decide, in_region
 
 RATE, SAMPLED_MEAN = Rate(at_least=0.5), Mean(at_least=0.5, bounds=(0, 1))
@@ -108,20 +108,20 @@ class TestRecording:
         ],
     )
     def test_a_monotone_response_is_its_net_change_over_its_total_variation(self, direction, y, value):
-        estimate = recorded(Monotone(direction, at_least=1), "curve", "loss by step", range(len(y)), y)
+        estimate = recorded(Monotone(direction, at_least=1), "response", "loss by step", range(len(y)), y)
         assert estimate.value == pytest.approx(value, abs=1e-12)
         assert estimate.units == len(y)
 
     def test_a_flat_response_is_undefined(self):
         evidence = evidence_for(MONOTONE)
-        evidence.curve("loss by step", [0, 1, 2], [3, 3, 3])
+        evidence.response("loss by step", [0, 1, 2], [3, 3, 3])
         assert evidence.estimate() is None
         assert evidence.undefined_because == "loss by step does not change along the curve"
 
     @pytest.mark.parametrize("expect", [EXACT, RATE])
     def test_a_curve_is_a_figure_of_any_other_claim(self, expect):
         evidence = evidence_for(expect)
-        evidence.curve("accuracy by step", [0, 1, 2], torch.tensor([0.2, 0.5, 0.9]))
+        evidence.figure("accuracy by step", [0, 1, 2], torch.tensor([0.2, 0.5, 0.9]))
         (curve,) = evidence.curves
         assert curve.x == (0, 1, 2)
         assert curve.y == pytest.approx((0.2, 0.5, 0.9))
@@ -171,7 +171,7 @@ class TestMisuse:
             (RATE, ("census", [False]), ("observe", [True])),
             (EXACT, ("value", 1.0), ("value", 1.0)),
             (RANK, ("rank", 1.0, [2.0]), ("rank", 1.0, [2.0])),
-            (MONOTONE, ("curve", "a", [0, 1], [0, 1]), ("curve", "b", [0, 1], [0, 1])),
+            (MONOTONE, ("response", "a", [0, 1], [0, 1]), ("response", "b", [0, 1], [0, 1])),
         ],
     )
     def test_recording_two_values(self, expect, first, second):
@@ -191,8 +191,8 @@ class TestMisuse:
             (RANK, lambda evidence, x: evidence.rank(x, [1.0])),
             (RANK, lambda evidence, x: evidence.rank(1.0, [x])),
             (PERMUTATION, lambda evidence, x: evidence.permutation(torch.eye(3), lambda matrix: x)),
-            (MONOTONE, lambda evidence, x: evidence.curve("loss", [0, 1], [0, x])),
-            (MONOTONE, lambda evidence, x: evidence.curve("loss", [0, x], [0, 1])),
+            (MONOTONE, lambda evidence, x: evidence.response("loss", [0, 1], [0, x])),
+            (MONOTONE, lambda evidence, x: evidence.response("loss", [0, x], [0, 1])),
         ],
     )
     def test_a_value_that_is_no_number(self, expect, call, wrong):
@@ -232,7 +232,7 @@ class TestMisuse:
     @pytest.mark.parametrize(("x", "y"), [([0], [1]), ([0, 1], [1]), ([], [])])
     def test_a_curve_that_is_none(self, x, y):
         with pytest.raises(ClaimError, match="two or more points"):
-            recorded(MONOTONE, "curve", "loss", x, y)
+            recorded(MONOTONE, "response", "loss", x, y)
 
 
 class TestMargin:

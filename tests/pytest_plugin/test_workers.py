@@ -20,7 +20,7 @@ def test_workers_reach_and_record_the_verdicts_of_one_process(suite):
     several = claim_test(
         "rate", "Rate(at_least=0.5)", "share_below(evidence, rate)", "toy, rate, evidence", marks=marks
     )
-    curve = claim_test("curve", "Monotone('increasing', at_least=1)", "evidence.curve('loss', [0, 1, 2], [1, 2, 3])")
+    curve = claim_test("curve", "Monotone('increasing', at_least=1)", "evidence.response('loss', [0, 1, 2], [1, 2, 3])")
     broken = claim_test("broken", "Value(above=0)", "raise ValueError('no')")
     suite.claims(*BY_VERDICT.values(), SAMPLED, several, curve, broken, ON_TINY, conftest=CONFTEST + TINY_CONFTEST)
     suite.weights("seed0", bias=1.0)

@@ -6,12 +6,13 @@ import torch
 
 from mechtests import Rate, Source, System, Verdict, untrained
 from mechtests.claiming.claim import Claim
+from mechtests.claiming.estimate import Estimate
 from mechtests.families import Rendering
 from mechtests.families.curve import Curve
 from mechtests.inference import Interval
-from mechtests.judging.counterexamples import Answer, Counterexample, Search
-from mechtests.judging.evidence import Estimate
-from mechtests.judging.judge import Judgement
+from mechtests.judging.answers import Answer
+from mechtests.judging.counterexamples import Counterexample, Search
+from mechtests.judging.judgement import Judgement
 from mechtests.judging.verdict import ControlResult
 from mechtests.results.making import checkpoint_record, claim_record, untested_record
 

@@ -11,9 +11,9 @@ import torch
 from mechtests import Monotone, Permutation, Rank, Rate, Source, System, Value, Verdict
 from mechtests.checkpoints import Checkpoint, Provenance
 from mechtests.claiming.claim import Claim
+from mechtests.claiming.estimate import Estimate
 from mechtests.families.curve import Curve
 from mechtests.inference import Interval
-from mechtests.judging.evidence import Estimate
 from mechtests.results.document import results_document, schema, write_results
 from mechtests.results.making import checkpoint_record
 from tests.documents import RUN
