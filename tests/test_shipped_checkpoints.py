@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from claims.subtraction.source import PROBLEMS
+from claims.subtraction.inputs import PROBLEMS
 from fixtures.subtraction import CHECKPOINTS
 from mechtests.cache import Cache
 from mechtests.systems import Subtraction

@@ -14,8 +14,8 @@ from claims.subtraction import (
     test_operand_readers,
     test_task,
 )
+from claims.subtraction.inputs import PROBLEMS
 from claims.subtraction.neurons import periodic, sign_relevant
-from claims.subtraction.source import PROBLEMS
 from fixtures.subtraction import CHECKPOINTS
 from mechtests import Verdict, findings
 from mechtests.cache import Cache
