@@ -14,7 +14,7 @@ from claims.induction.selectors import (
 )
 from claims.induction.source import IN_CONTEXT, LECTURE, sequences
 from mechtests import Mean, Rate, Value, claim, instead, shuffled_weights, untrained
-from mechtests.instruments import attributions, copying_score, positive_eigenvalue_share
+from mechtests.instruments import attributions, copying_score, eigenvalue_positivity
 
 COPYING = LECTURE.section("Induction head – copying")
 alone_and_together = pytest.mark.parametrize("heads", [strongest_induction_head, induction_heads])
@@ -36,16 +36,20 @@ def test_raises_the_attended_token(induction, heads, evidence):
 
 @claim(
     "induction/copying/positive-eigenvalues",
-    "Nine in ten eigenvalues of W_E·W_V·W_O·W_U have a positive real part.",
+    "The eigenvalues of W_E·W_V·W_O·W_U are mostly positive: their sum is at least four fifths of the sum of their "
+    "sizes.",
     source=COPYING,
-    expect=Value(at_least=0.9),
+    # Four fifths is what nine positive eigenvalues in ten come to when all are of one size: 0.9 - 0.1.
+    expect=Value(at_least=0.8),
     kind="structural",
     controls=[untrained, shuffled_weights, instead("heads", previous_token_heads)],
 )
 @alone_and_together
 def test_positive_eigenvalues(induction, heads, evidence):
     eigenvalues = copying_circuit(induction, heads(induction)).eigenvalues()
-    evidence.value(positive_eigenvalue_share(eigenvalues), len(eigenvalues))
+    if not eigenvalues.any():
+        return evidence.undefined("the heads write nothing")
+    evidence.value(eigenvalue_positivity(eigenvalues), len(eigenvalues))
 
 
 @claim(
