@@ -1,5 +1,6 @@
 """mechtests: mechanistic claims about models as falsifiable tests."""
 
+from importlib import import_module
 from typing import Any
 
 from mechtests.activations.interventions import Edit, Place, at, keep_only, mean, patch, replace, resample, scale, zero
@@ -45,6 +46,7 @@ __all__ = [
     "Verdict",
     "at",
     "claim",
+    "emergence",
     "findings",
     "instead",
     "keep_only",
@@ -59,15 +61,21 @@ __all__ = [
     "scale",
     "shuffled_weights",
     "system_fixture",
+    "universality",
     "untrained",
     "zero",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """``system_fixture`` belongs to the pytest plugin: without pytest nothing of it is loaded."""
-    if name == "system_fixture":
-        from mechtests.pytest_plugin.fixtures import system_fixture  # noqa: PLC0415
+_OF_THE_PLUGIN = {
+    "emergence": "mechtests.pytest_plugin.training_runs",
+    "system_fixture": "mechtests.pytest_plugin.fixtures",
+    "universality": "mechtests.pytest_plugin.training_runs",
+}
 
-        return system_fixture
+
+def __getattr__(name: str) -> Any:
+    """What belongs to the pytest plugin is loaded when it is asked for: without pytest nothing of it is needed."""
+    if name in _OF_THE_PLUGIN:
+        return getattr(import_module(_OF_THE_PLUGIN[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from mechtests.systems import Subtraction
 from mechtests.systems.subtraction.transformer import SubtractionConfig, SubtractionTransformer
 
 DOCS = Path(__file__).parent.parent / "docs"
+GUIDE = DOCS / "guides" / "adding-a-system.md"
 
 
 def test_the_first_claim_of_the_docs_runs_as_written(pytester):
@@ -26,6 +27,38 @@ def test_the_first_claim_of_the_docs_runs_as_written(pytester):
     result.stdout.fnmatch_lines(
         ["*adder*adding*does the model add its inputs?*", "*supported*close-to-the-sum*untrained:*"]
     )
+
+
+ON_THE_ADDER = '''
+    """Adding: does the model add?"""
+
+    import mechtests as mt
+    import torch
+
+    PAIRS = mt.Parameters(x=mt.Real(0, 1), y=mt.Real(0, 1))
+
+    @mt.claim("adder/adding/right", "It is right.", source=mt.Source("A test"), expect=mt.Rate(at_least=0.9),
+              controls=[mt.untrained])
+    def test_right(adder, evidence):
+        for drawn in evidence.batches(PAIRS):
+            pairs = torch.stack([drawn["x"], drawn["y"]], 1).float()
+            assert not torch.equal(adder.sums(pairs), adder.sums(pairs, mt.zero(adder.neurons)))
+            evidence.observe((adder.sums(pairs) - pairs.sum(1)).abs() < 0.1)
+'''
+
+
+def test_the_adapter_template_judges_a_checkpoint_that_it_wrote(pytester):
+    shown = re.findall(
+        r'```python title="(.+?)"\n(.+?)```', (DOCS / "guides/adding-a-system.md").read_text(), re.DOTALL
+    )
+    assert [name for name, _ in shown] == ["adapter.py", "conftest.py", "train.py"]
+    for name, code in shown:
+        pytester.makepyfile(**{name.removesuffix(".py"): code})
+    pytester.makepyfile(test_adding=ON_THE_ADDER)
+    assert pytester.runpython("train.py").ret == 0
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*supported*right*untrained: clear*"])
 
 
 def test_the_interventions_of_the_docs_print_as_shown():

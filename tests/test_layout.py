@@ -49,12 +49,14 @@ MODULES = modules()
 
 def dependencies(name: str) -> set[str]:
     """The modules of mechtests that the module ``name`` imports from."""
-    found = set()
-    for target in imported(MODULES[name]):
-        while target and target not in MODULES:
-            target = target.rpartition(".")[0]
-        found |= {target} - {"", "mechtests", name}
-    return found
+    return {module_of(target) for target in imported(MODULES[name])} - {"", "mechtests", name}
+
+
+def module_of(target: str) -> str:
+    """The module in which ``target`` lies: itself, or the nearest one above; empty outside of mechtests."""
+    while target and target not in MODULES:
+        target = target.rpartition(".")[0]
+    return target
 
 
 def package_of(module: str) -> str:

@@ -1,10 +1,9 @@
 """Composition: does the induction head read its keys, and not its queries, from the previous-token head?"""
 
-import pytest
-
 from claims.induction.circuits import attention_only, one_head
-from claims.induction.selectors import induction_head, previous_token_head
-from claims.induction.source import CIRCUITS, LECTURE, sequences
+from claims.induction.heads import induction_head, previous_token_head
+from claims.induction.inputs import sequences
+from claims.induction.source import CIRCUITS, LECTURE
 from mechtests import Rate, Value, claim, instead, shuffled_weights, untrained
 from mechtests.instruments import attention_to, causal_mask, composition_null, composition_scores, score_terms
 
@@ -35,11 +34,10 @@ def null_scores(model, writer, reader, into, generator):
     source=PREFIX_MATCHING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, instead("term", "q_composition", "qk_composition", "no_composition")],
+    controls=[untrained, instead(term=["q_composition", "qk_composition", "no_composition"])],
 )
-@pytest.mark.parametrize("term", ["k_composition"])
-def test_k_term_dominates(induction, term, evidence):
-    model, head = attention_only(induction), induction_head(induction)
+def test_k_term_dominates(induction, evidence, term="k_composition"):
+    model, head = attention_only(induction, evidence), induction_head(induction)
     if head.layer == 0:
         return evidence.undefined(SAME_LAYER)
     layers = [model.weights(layer) for layer in range(model.n_layers)]
@@ -99,10 +97,9 @@ def test_k_above_other_pairs(induction, evidence):
     source=PREFIX_MATCHING,
     expect=Value(at_most=0.95),
     kind="structural",
-    controls=[instead("into", "k")],
+    controls=[instead(into="k")],
 )
-@pytest.mark.parametrize("into", ["q"])
-def test_q_not_above_random(induction, into, evidence):
+def test_q_not_above_random(induction, evidence, into="q"):
     if (pair := pair_of(induction)) is None:
         return evidence.undefined(SAME_LAYER)
     score, null = null_scores(induction, *pair, into, evidence.generator)

@@ -3,8 +3,8 @@
 import pytest
 
 from claims.induction.circuits import attention_only, copying_circuit
-from claims.induction.measures import attention_of, mean_over
-from claims.induction.selectors import (
+from claims.induction.heads import (
+    attention_of,
     induction_head,
     induction_heads,
     other_heads,
@@ -12,7 +12,9 @@ from claims.induction.selectors import (
     previous_token_heads,
     strongest_induction_head,
 )
-from claims.induction.source import IN_CONTEXT, LECTURE, sequences
+from claims.induction.inputs import sequences
+from claims.induction.losses import mean_over
+from claims.induction.source import IN_CONTEXT, LECTURE
 from mechtests import Mean, Rate, Value, claim, instead, shuffled_weights, untrained
 from mechtests.instruments import attributions, copying_score, eigenvalue_positivity
 
@@ -27,7 +29,7 @@ alone_and_together = pytest.mark.parametrize("heads", [strongest_induction_head,
     source=COPYING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, shuffled_weights, instead("heads", previous_token_heads)],
+    controls=[untrained, shuffled_weights, instead(heads=previous_token_heads)],
 )
 @alone_and_together
 def test_raises_the_attended_token(induction, heads, evidence):
@@ -42,7 +44,7 @@ def test_raises_the_attended_token(induction, heads, evidence):
     # Four fifths is what nine positive eigenvalues in ten come to when all are of one size: 0.9 - 0.1.
     expect=Value(at_least=0.8),
     kind="structural",
-    controls=[untrained, shuffled_weights, instead("heads", previous_token_heads)],
+    controls=[untrained, shuffled_weights, instead(heads=previous_token_heads)],
 )
 @alone_and_together
 def test_positive_eigenvalues(induction, heads, evidence):
@@ -58,10 +60,9 @@ def test_positive_eigenvalues(induction, heads, evidence):
     "sequence's tokens goes to those that it attends to.",
     source=IN_CONTEXT.section("Head activation evaluators"),
     expect=Mean(at_least=0.5, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead("find", previous_token_head)],
+    controls=[untrained, shuffled_weights, instead(find=previous_token_head)],
 )
-@pytest.mark.parametrize("find", [induction_head])
-def test_in_activations(induction, find, evidence):
+def test_in_activations(induction, evidence, find=induction_head):
     head = find(induction)
     W_O = induction.weights(head.layer).W_O[[head.index]]
     for drawn in evidence.batches(sequences(induction), size=32):
@@ -79,11 +80,10 @@ def test_in_activations(induction, find, evidence):
     source=COPYING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, instead("heads", previous_token_heads, other_heads)],
+    controls=[untrained, instead(heads=[previous_token_heads, other_heads])],
 )
-@pytest.mark.parametrize("heads", [induction_heads])
-def test_single_heads_dominate_the_logits(induction, heads, evidence):
-    model = attention_only(induction)
+def test_single_heads_dominate_the_logits(induction, evidence, heads=induction_heads):
+    model = attention_only(induction, evidence)
     layers = [model.weights(layer) for layer in range(model.n_layers)]
     single = {((head.layer, head.index),) for head in heads(model)}
     centred = (model.W_U - model.W_U.mean(1, keepdim=True)).T

@@ -1,9 +1,8 @@
 """In-context learning: are tokens easier to predict where the context has shown them before?"""
 
-import pytest
-
-from claims.induction.measures import mean_over, repeated, unrepeated
-from claims.induction.source import IN_CONTEXT, LECTURE, sequences
+from claims.induction.inputs import repeated, sequences, unrepeated
+from claims.induction.losses import mean_over
+from claims.induction.source import IN_CONTEXT, LECTURE
 from mechtests import Rate, claim, instead, untrained
 
 IN_CONTEXT_LEARNING = LECTURE.section("In-context learning")
@@ -17,10 +16,9 @@ CLEARLY = 0.95
     source=IN_CONTEXT_LEARNING,
     expect=Rate(at_least=0.9),
     kind="behavioural",
-    controls=[untrained, instead("tokens", unrepeated)],
+    controls=[untrained, instead(tokens=unrepeated)],
 )
-@pytest.mark.parametrize("tokens", [repeated])
-def test_repeats_are_easier(induction, tokens, evidence):
+def test_repeats_are_easier(induction, evidence, tokens=repeated):
     for drawn in evidence.batches(sequences(induction), size=32):
         losses = induction.losses(tokens(drawn))
         easier = CLEARLY * mean_over(losses, drawn.shown_before) - mean_over(losses, drawn.foretold)
@@ -33,10 +31,9 @@ def test_repeats_are_easier(induction, tokens, evidence):
     source=IN_CONTEXT.section("In-context learning"),
     expect=Rate(at_least=0.9),
     kind="behavioural",
-    controls=[untrained, instead("tokens", unrepeated)],
+    controls=[untrained, instead(tokens=unrepeated)],
 )
-@pytest.mark.parametrize("tokens", [repeated])
-def test_later_tokens_are_easier(induction, tokens, evidence):
+def test_later_tokens_are_easier(induction, evidence, tokens=repeated):
     for drawn in evidence.batches(sequences(induction), size=32):
         losses = induction.losses(tokens(drawn))
         half = losses.shape[1] // 2

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from claims.induction.measures import averaged, gain, resampled, scaled, segment_losses, zeroed
-from claims.induction.selectors import both_kinds, induction_heads, other_heads, previous_token_heads
-from claims.induction.source import LECTURE, long_segments, sequences, short_sequences
-from mechtests import Rate, claim, instead, shuffled_weights, untrained, zero
+from claims.induction.ablations import averaged, resampled, zeroed
+from claims.induction.heads import both_kinds, induction_heads, other_heads, previous_token_heads
+from claims.induction.inputs import long_segments, sequences, short_sequences
+from claims.induction.losses import gain, segment_losses
+from claims.induction.source import LECTURE
+from mechtests import Rate, claim, instead, shuffled_weights, untrained
 
 SUMMARY = LECTURE.section("Induction head")
 each_ablation = pytest.mark.parametrize("ablation", [zeroed, averaged, resampled])
@@ -30,7 +32,7 @@ def taken_away(whole, left):
     return 0.2 * whole - left
 
 
-def kept_up(whole, left):
+def retained(whole, left):
     """By how much more than four fifths is left."""
     return left - 0.8 * whole
 
@@ -42,7 +44,7 @@ def kept_up(whole, left):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="necessity",
-    controls=[untrained, instead("heads", other_heads)],
+    controls=[untrained, instead(heads=other_heads)],
 )
 @each_ablation
 @pytest.mark.parametrize("heads", [previous_token_heads, induction_heads])
@@ -60,13 +62,13 @@ def test_necessary(induction, heads, ablation, evidence):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="specificity",
-    controls=[untrained, instead("heads", other_heads)],
+    controls=[untrained, instead(heads=other_heads)],
 )
 @pytest.mark.parametrize("heads", [previous_token_heads, induction_heads])
 def test_specific_to_repeats(induction, heads, evidence):
     if not (ablated := heads(induction)):
         return evidence.undefined("there are no such heads")
-    edits = [zero(place) for place in induction.places(ablated).values()]
+    edits = induction.ablate(ablated, "zero")
     for drawn in evidence.batches(sequences(induction), size=16):
         new, seen = segment_losses(induction, drawn)
         new_without, seen_without = segment_losses(induction, drawn, lambda _: edits)
@@ -82,14 +84,13 @@ def test_specific_to_repeats(induction, heads, evidence):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="sufficiency",
-    controls=[untrained, shuffled_weights, instead("kept", previous_token_heads, induction_heads)],
+    controls=[untrained, shuffled_weights, instead(kept=[previous_token_heads, induction_heads])],
 )
 @each_ablation
-@pytest.mark.parametrize("kept", [both_kinds])
-def test_sufficient(induction, kept, ablation, evidence):
+def test_sufficient(induction, ablation, evidence, kept=both_kinds):
     if not (ablated := sorted({*induction.heads}.difference(kept(induction)))):
         return evidence.undefined("every head is a previous-token head or an induction head")
-    observe_ablation(induction, sequences, ablated, ablation, kept_up, evidence)
+    observe_ablation(induction, sequences, ablated, ablation, retained, evidence)
 
 
 @claim(
@@ -107,7 +108,7 @@ def test_sufficient(induction, kept, ablation, evidence):
 def test_graded(induction, heads, evidence):
     ablated, factors = heads(induction), (1, 0.75, 0.5, 0.25, 0)
     for drawn in evidence.batches(sequences(induction), size=16):
-        left = [gain(induction, drawn, lambda _, f=factor: scaled(induction, ablated, f)) for factor in factors]
+        left = [gain(induction, drawn, lambda _, f=factor: induction.scale(ablated, f)) for factor in factors]
         least_fall = -torch.stack(left).diff(dim=0).amax(0)
         evidence.observe(least_fall > 0, margin=least_fall)
 
@@ -120,11 +121,10 @@ def test_graded(induction, heads, evidence):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="robustness",
-    controls=[untrained, instead("heads", other_heads)],
+    controls=[untrained, instead(heads=other_heads)],
 )
 @pytest.mark.parametrize("family", [short_sequences, long_segments])
-@pytest.mark.parametrize("heads", [induction_heads])
-def test_necessary_on_other_sequences(induction, heads, family, evidence):
+def test_necessary_on_other_sequences(induction, family, evidence, heads=induction_heads):
     if not (ablated := heads(induction)):
         return evidence.undefined("there are no such heads")
     observe_ablation(induction, family, ablated, zeroed, taken_away, evidence)

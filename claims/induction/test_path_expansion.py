@@ -1,9 +1,7 @@
 """Path expansion: are logits and attention scores exactly the sums over paths that the lecture writes down?"""
 
-import pytest
-
-from claims.induction.circuits import attention_only
-from claims.induction.measures import ROUNDING, relative, some_tokens
+from claims.induction.circuits import ROUNDING, attention_only, relative
+from claims.induction.inputs import some_tokens
 from claims.induction.source import LECTURE
 from mechtests import Value, claim, instead
 from mechtests.instruments import along_paths, score_terms
@@ -27,11 +25,10 @@ def without_virtual_heads(path):
     source=EXPANSION,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead("paths", without_virtual_heads)],
+    controls=[instead(paths=without_virtual_heads)],
 )
-@pytest.mark.parametrize("paths", [every_path])
-def test_logits(induction, paths, evidence):
-    model = attention_only(induction)
+def test_logits(induction, evidence, paths=every_path):
+    model = attention_only(induction, evidence)
     tokens = some_tokens(model, evidence.generator)
     layers = [model.weights(layer) for layer in range(model.n_layers)]
     terms = along_paths(model.embedded(tokens), layers, model.patterns(tokens), model.W_U)
@@ -55,15 +52,14 @@ def three_terms(terms):
     source=LECTURE.section("Induction head – prefix matching"),
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead("terms", three_terms)],
+    controls=[instead(terms=three_terms)],
 )
-@pytest.mark.parametrize("terms", [four_terms])
-def test_scores(induction, terms, evidence):
-    model = attention_only(induction)
+def test_scores(induction, evidence, terms=four_terms):
+    model = attention_only(induction, evidence)
     tokens, layer = some_tokens(model, evidence.generator), model.n_layers - 1
     layers = [model.weights(each) for each in range(model.n_layers)]
     embedded, patterns = model.embedded(tokens), model.patterns(tokens)
-    found = model.activations(tokens, [f"blocks.{layer}.attn.q", f"blocks.{layer}.attn.k"])
+    found = model.activations(tokens, [model.attention_site(layer, part) for part in ("q", "k")])
     q, k = found.values()
     direct = q @ k.mT / q.shape[-1] ** 0.5
     errors = [

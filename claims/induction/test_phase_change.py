@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from claims.induction.measures import gain
-from claims.induction.selectors import scores
-from claims.induction.source import IN_CONTEXT, sequences
+from claims.induction.heads import scores
+from claims.induction.inputs import sequences
+from claims.induction.losses import gain
+from claims.induction.source import IN_CONTEXT
 from mechtests import Value, claim
 
 PHASE_CHANGE = IN_CONTEXT.section("Phase change")
@@ -26,7 +27,7 @@ def previous_token(run):
 
 
 def in_context_learning(run, generator):
-    """In-context learning at each checkpoint, in nats a token, on the same sequences."""
+    """In-context learning at each checkpoint, in nats per token, on the same sequences."""
     drawn = sequences(run[0]).sample(128, generator)
     return np.array([gain(model, drawn).mean().item() for model in run])
 
@@ -48,7 +49,7 @@ def passed(steps, curve, share):
     return before_step + along * (after_step - before_step), (before_step, after_step)
 
 
-def told(name, steps, curve):
+def label(name, steps, curve):
     """A curve's label, with the step by which it is half-way."""
     (_, (low, high)) = passed(steps, curve, 0.5)
     return f"{name}, by training step; half-way between steps {low:,} and {high:,}"
@@ -66,8 +67,8 @@ def test_rise_together(induction_steps, evidence):
     if not rises(prefix):
         return evidence.undefined("prefix matching does not rise over this run")
     learning = in_context_learning(induction_steps, evidence.generator)
-    evidence.curve(told("prefix matching", steps, prefix), steps, prefix)
-    evidence.curve(told("in-context learning, in nats a token", steps, learning), steps, learning)
+    evidence.curve(label("prefix matching", steps, prefix), steps, prefix)
+    evidence.curve(label("in-context learning, in nats per token", steps, learning), steps, learning)
     evidence.value(np.corrcoef(np.diff(prefix), np.diff(learning))[0, 1], len(steps))
 
 
@@ -81,7 +82,7 @@ def test_sudden(induction_steps, evidence):
     steps, prefix = steps_of(induction_steps), prefix_matching(induction_steps)
     if not rises(prefix):
         return evidence.undefined("prefix matching does not rise over this run")
-    evidence.curve(told("prefix matching", steps, prefix), steps, prefix)
+    evidence.curve(label("prefix matching", steps, prefix), steps, prefix)
     (begin, _), (end, _) = (passed(steps, prefix, share) for share in (0.1, 0.9))
     evidence.value((end - begin) / steps[-1], len(steps))
 
@@ -101,7 +102,7 @@ def test_previous_token_heads_first(induction_steps, evidence):
     if not rises(previous):
         return evidence.undefined("previous-token attention does not rise over this run")
     for name, curve in (("prefix matching", prefix), ("previous-token attention", previous)):
-        evidence.curve(told(name, steps, curve), steps, curve)
+        evidence.curve(label(name, steps, curve), steps, curve)
     (_, (_, previous_by)), (_, (prefix_from, _)) = (passed(steps, curve, 0.5) for curve in (previous, prefix))
     # Between the checkpoints on either side nobody knows: the first must have happened before the second can have.
     evidence.value(prefix_from - previous_by, len(steps))

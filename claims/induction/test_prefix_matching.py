@@ -2,9 +2,9 @@
 
 import pytest
 
-from claims.induction.measures import attention_of, repeated, unrepeated
-from claims.induction.selectors import induction_head, previous_token_head
-from claims.induction.source import LECTURE, long_segments, sequences, short_sequences
+from claims.induction.heads import attention_of, induction_head, previous_token_head
+from claims.induction.inputs import long_segments, repeated, sequences, short_sequences, unrepeated
+from claims.induction.source import LECTURE
 from mechtests import Difference, Mean, claim, instead, shuffled_weights, untrained
 from mechtests.instruments import attention_to, uniform_attention_to
 
@@ -16,10 +16,9 @@ INDUCTION_HEADS = LECTURE.section("Induction heads")
     "Some head gives the token after the current token's last occurrence 0.4 of its attention or more, on average.",
     source=INDUCTION_HEADS,
     expect=Mean(at_least=0.4, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead("find", previous_token_head)],
+    controls=[untrained, shuffled_weights, instead(find=previous_token_head)],
 )
-@pytest.mark.parametrize("find", [induction_head])
-def test_exists(induction, find, evidence):
+def test_exists(induction, evidence, find=induction_head):
     head = find(induction)
     for drawn in evidence.batches(sequences(induction), size=32):
         evidence.observe(attention_to(attention_of(induction, drawn.tokens, head), drawn.targets.to(induction.device)))
@@ -30,10 +29,9 @@ def test_exists(induction, find, evidence):
     "Where nothing repeats, the same head gives those places no more attention than chance does, to within 0.05.",
     source=INDUCTION_HEADS,
     expect=Difference(at_least=-0.05, at_most=0.05, bounds=(-1, 1)),
-    controls=[instead("tokens", repeated)],
+    controls=[instead(tokens=repeated)],
 )
-@pytest.mark.parametrize("tokens", [unrepeated])
-def test_chance_without_repeats(induction, tokens, evidence):
+def test_chance_without_repeats(induction, evidence, tokens=unrepeated):
     head = induction_head(induction)
     for drawn in evidence.batches(sequences(induction), size=32):
         targets = drawn.targets.to(induction.device)

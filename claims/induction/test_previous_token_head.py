@@ -1,10 +1,8 @@
 """Previous-token head: does some head, below the induction heads, attend to the token before?"""
 
-import pytest
-
-from claims.induction.measures import attention_of
-from claims.induction.selectors import induction_head, next_previous_token_head, previous_token_head
-from claims.induction.source import LECTURE, sequences, short_sequences
+from claims.induction.heads import attention_of, induction_head, next_previous_token_head, previous_token_head
+from claims.induction.inputs import sequences, short_sequences
+from claims.induction.source import LECTURE
 from mechtests import Difference, Mean, claim, instead, shuffled_weights, untrained
 from mechtests.instruments import previous_token_score
 
@@ -17,10 +15,9 @@ SUMMARY = LECTURE.section("Induction head")
     "on average.",
     source=SUMMARY,
     expect=Mean(at_least=0.5, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead("find", induction_head)],
+    controls=[untrained, shuffled_weights, instead(find=induction_head)],
 )
-@pytest.mark.parametrize("find", [previous_token_head])
-def test_exists(induction, find, evidence):
+def test_exists(induction, evidence, find=previous_token_head):
     head = find(induction)
     for drawn in evidence.batches(sequences(induction), size=32):
         evidence.observe(previous_token_score(attention_of(induction, drawn.tokens, head), drawn.tokens))

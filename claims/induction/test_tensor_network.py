@@ -1,9 +1,7 @@
 """Tensor networks: do the lecture's diagrams, contracted leg by leg, compute what the model computes?"""
 
-import pytest
-
-from claims.induction.circuits import attention_only
-from claims.induction.measures import ROUNDING, relative, some_tokens
+from claims.induction.circuits import ROUNDING, attention_only, relative
+from claims.induction.inputs import some_tokens
 from claims.induction.source import LECTURE
 from mechtests import Value, claim, instead
 from mechtests.instruments import tensor_network
@@ -27,13 +25,12 @@ def with_heads_swapped(pattern, weights):
     source=ARCHITECTURE,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead("legs", with_heads_swapped)],
+    controls=[instead(legs=with_heads_swapped)],
 )
-@pytest.mark.parametrize("legs", [with_all_heads])
-def test_multi_head_attention(induction, legs, evidence):
-    model = attention_only(induction)
+def test_multi_head_attention(induction, evidence, legs=with_all_heads):
+    model = attention_only(induction, evidence)
     tokens, weights = some_tokens(model, evidence.generator)[:1], model.weights(0)
-    pattern, out = model.activations(tokens, [model.pattern_site(0), "blocks.0.attn.out"]).values()
+    pattern, out = model.activations(tokens, [model.pattern_site(0), model.attention_site(0, "out")]).values()
     found = tensor_network.multi_head(model.embedded(tokens)[0], *legs(pattern[0], weights))
     evidence.value(relative(found, out[0]))
 
@@ -54,11 +51,10 @@ def keys_by_queries(x, W_Q, W_K):
     source=ARCHITECTURE,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead("diagram", keys_by_queries)],
+    controls=[instead(diagram=keys_by_queries)],
 )
-@pytest.mark.parametrize("diagram", [queries_by_keys])
-def test_attention_pattern(induction, diagram, evidence):
-    model = attention_only(induction)
+def test_attention_pattern(induction, evidence, diagram=queries_by_keys):
+    model = attention_only(induction, evidence)
     tokens, weights = some_tokens(model, evidence.generator)[:1], model.weights(0)
     found = [diagram(model.embedded(tokens)[0], *pair) for pair in zip(weights.W_Q, weights.W_K, strict=True)]
     errors = [relative(one, own) for one, own in zip(found, model.pattern(tokens, 0)[0], strict=True)]

@@ -76,4 +76,4 @@ class Unsearched:
 
 def few(evidence: Evidence, family: Any, size: int = 32, most: int = FRESH) -> Iterator[Trajectories]:
     """Batches until the verdict is decided, or ``most`` units are spent: a forward pass is dear here."""
-    return islice(evidence.batches(family, size), most // size)
+    return islice(evidence.batches(family, size=size), most // size)

@@ -38,7 +38,7 @@ def exchanged(plain, value):
     "no more than the mean of its value-weighted attention.",
     source=ATTENTION_LENS,
     expect=Rate(at_least=0.9),
-    controls=[untrained, shuffled_weights, instead("weighting", exchanged)],
+    controls=[untrained, shuffled_weights, instead(weighting=exchanged)],
     published="“concrete proof that null attentions or attention sinks exist”",
 )
 @pytest.mark.parametrize("stack", ["encoder", "cross"])

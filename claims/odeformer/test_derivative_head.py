@@ -217,7 +217,7 @@ GENTLE = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
     source=ATTENTION_LENS,
     expect=Monotone("decreasing", at_least=0.8),
     kind="behavioural",
-    controls=[instead("steepnesses", GENTLE)],
+    controls=[instead(steepnesses=GENTLE)],
     published="poor at (3, 20), failed at (8, 25)",
 )
 @pytest.mark.parametrize("steepnesses", [BEYOND], ids=["1 to 25"])
@@ -268,7 +268,7 @@ def damage(odeformer, head, ablation):
     expect=Difference(above=0),
     kind="causal",
     criterion="necessity",
-    controls=[untrained, instead("head", *(Head(2, i) for i in range(16) if i != 7))],
+    controls=[untrained, instead(head=[Head(2, i) for i in range(16) if i != 7])],
 )
 @pytest.mark.parametrize("ablation", [zeroed, averaged])
 @pytest.mark.parametrize("head", [Head(2, 7)], ids=str)
@@ -284,7 +284,7 @@ def test_necessary(odeformer, head, ablation, evidence):
     expect=Difference(above=0),
     kind="causal",
     criterion="necessity",
-    controls=[untrained, instead("head", flattest_head)],
+    controls=[untrained, instead(head=flattest_head)],
 )
 @pytest.mark.parametrize("ablation", [zeroed, averaged])
 @pytest.mark.parametrize("head", [steepest_head], ids=name_of)

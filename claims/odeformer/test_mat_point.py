@@ -229,7 +229,7 @@ def told_as(odeformer, ready, like):
     expect=Rate(at_least=0.9),
     kind="causal",
     criterion="specificity",
-    controls=[untrained, instead("point", another_point)],
+    controls=[untrained, instead(point=another_point)],
     published="LALens8",
 )
 @pytest.mark.parametrize("point", [the_mat_point], ids=name_of)
@@ -360,7 +360,7 @@ def test_attention_moves_with_the_points(odeformer, trajectory, order):
     source=ATTENTION_LENS,
     expect=Value(at_most=1e-4),
     kind="causal",
-    controls=[instead("change", re_timed)],
+    controls=[instead(change=re_timed)],
 )
 @pytest.mark.parametrize("change", [permuted], ids=name_of)
 def test_not_the_index(odeformer, change, evidence):
@@ -425,7 +425,7 @@ def averaged(odeformer, trajectories, points):
     expect=Rate(above=0.5),
     kind="causal",
     criterion="necessity",
-    controls=[untrained, instead("point", another_point)],
+    controls=[untrained, instead(point=another_point)],
 )
 @pytest.mark.parametrize("ablation", [deleted, averaged], ids=name_of)
 @pytest.mark.parametrize("point", [the_mat_point], ids=name_of)

@@ -119,7 +119,7 @@ def without(odeformer, inputs, removed):
     expect=Rate(above=0.5),
     kind="causal",
     criterion="necessity",
-    controls=[untrained, instead("removed", as_much_elsewhere)],
+    controls=[untrained, instead(removed=as_much_elsewhere)],
     published="“yet to ascertain”",
 )
 @pytest.mark.parametrize("removed", [diagonal], ids=name_of)

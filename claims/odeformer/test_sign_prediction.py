@@ -126,7 +126,7 @@ def test_plus_is_default(odeformer, ablation, evidence):
     "falling systems, come from the logit of '+'. Logits are taken from their mean over all words.",
     source=ATTENTION_LENS,
     expect=Value(at_least=0.9),
-    controls=[untrained, instead("sign", "minus")],
+    controls=[untrained, instead(sign="minus")],
     published="“carried by logit 389 alone”",
 )
 @pytest.mark.parametrize("sign", ["plus"])

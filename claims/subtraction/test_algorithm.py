@@ -1,9 +1,9 @@
 """The algorithm: is the sign a bias plus a rectified line in b - a, computed by the neurons alone?"""
 
-import pytest
 import torch
 
-from claims.subtraction.source import POST, PROBLEMS
+from claims.subtraction.inputs import PROBLEMS
+from claims.subtraction.source import POST
 from mechtests import Value, claim, instead, untrained
 from mechtests.instruments import linear_fit
 from mechtests.systems.subtraction import sign_difference
@@ -48,11 +48,10 @@ def straight(gap, target):
     # Either of them: the bias alone would agree with a model that always says the same.
     expect=Value(at_least=0.97),
     kind="behavioural",
-    controls=[untrained, instead("form", straight)],
+    controls=[untrained, instead(form=straight)],
     published="roughly of the form",
 )
-@pytest.mark.parametrize("form", [rectified])
-def test_closed_form(subtraction, form, evidence):
+def test_closed_form(subtraction, evidence, form=rectified):
     difference = sign_difference(subtraction.logits(PROBLEMS))
     fitted = form(PROBLEMS.gap.to(difference), difference)
     says_plus = difference > 0

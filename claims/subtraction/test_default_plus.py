@@ -1,19 +1,18 @@
 """Default plus: is "+" what the model says unless the operands argue against it?"""
 
-from claims.subtraction.source import POST, PROBLEMS
+from claims.subtraction.inputs import ANY_PROBLEM, PROBLEMS
+from claims.subtraction.source import POST
 from mechtests import Rate, Value, claim, shuffled_weights, untrained, zero
-from mechtests.families import SubtractionProblems
-from mechtests.systems.subtraction import PLUS, POSITIONS, sign_correct, sign_difference, sign_loss
+from mechtests.systems.subtraction import PLUS, embedding_of, sign_correct, sign_difference, sign_loss
 
-OPERANDS_ERASED = zero("tok_embed", position=[POSITIONS["a"], POSITIONS["b"]])
+OPERANDS_ERASED = zero(embedding_of("a", "b"))
 BIASES = POST.section("What about biases?")
 PLUS_SHARE = PROBLEMS.is_plus.float().mean().item()
-ANY = SubtractionProblems(0).census()
 
 
 def erased_logits(subtraction):
     """Logits with both operands erased. Every problem is then the same input, so one stands for all 10,000."""
-    return subtraction.logits(ANY, OPERANDS_ERASED)
+    return subtraction.logits(ANY_PROBLEM, OPERANDS_ERASED)
 
 
 @claim(

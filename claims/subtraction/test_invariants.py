@@ -6,25 +6,26 @@ from hypothesis import strategies as st
 
 from mechtests import patch, scale, zero
 from mechtests.families import SubtractionProblems
-from mechtests.systems.subtraction.transformer import EQUALS, MINUS, POSITIONS
-
-PATTERN, NEURONS = "blocks.0.attn.pattern", "blocks.0.mlp.post"
+from mechtests.systems.subtraction import (
+    EMBEDDINGS,
+    HEAD_OUTPUTS,
+    NEURONS,
+    PATTERN,
+    POSITIONS,
+    PREACTIVATIONS,
+    RESIDUAL_MID,
+    embedding_of,
+    tokens_of,
+)
 
 few = settings(deadline=None, derandomize=True, max_examples=20)
 problems = SubtractionProblems().strategy()
 batches = st.lists(problems, min_size=2, max_size=8)
 
 
-def tokens_of(*some):
-    """The tokens ``a - b =`` of each problem."""
-    a, b = (torch.cat([getattr(problem, operand) for problem in some]) for operand in "ab")
-    return torch.stack([a, torch.full_like(a, MINUS), b, torch.full_like(b, EQUALS)], 1)
-
-
 def plain_logits(subtraction, tokens):
     at = torch.tensor([POSITIONS["="]], device=subtraction.device)
-    with torch.inference_mode():
-        return subtraction.module(tokens.to(subtraction.device), positions=at)[:, 0]
+    return subtraction.output(tokens, positions=at)[:, 0]
 
 
 def edited_logits(subtraction, tokens, *edits):
@@ -53,7 +54,7 @@ def test_captured_logits_are_the_plain_ones_bit_for_bit(subtraction, problem):
 
 
 @few
-@given(problems, st.sampled_from(["tok_embed", "blocks.0.resid_mid", NEURONS]))
+@given(problems, st.sampled_from([EMBEDDINGS, RESIDUAL_MID, NEURONS]))
 def test_scaling_by_one_changes_nothing(subtraction, problem, site):
     tokens = tokens_of(problem)
     assert edited_logits(subtraction, tokens, scale(site, 1)).equal(edited_logits(subtraction, tokens))
@@ -62,13 +63,13 @@ def test_scaling_by_one_changes_nothing(subtraction, problem, site):
 @few
 @given(problems)
 def test_zeroing_no_neuron_changes_nothing(subtraction, problem):
-    none = torch.zeros(subtraction.module.config.d_mlp, dtype=torch.bool)
+    none = torch.zeros(subtraction.d_mlp, dtype=torch.bool)
     tokens = tokens_of(problem)
     assert edited_logits(subtraction, tokens, zero(NEURONS, neuron=none)).equal(edited_logits(subtraction, tokens))
 
 
 @few
-@given(problems, st.sampled_from(["tok_embed", "blocks.0.attn.z", "blocks.0.mlp.pre"]))
+@given(problems, st.sampled_from([EMBEDDINGS, HEAD_OUTPUTS, PREACTIVATIONS]))
 def test_patching_a_run_with_itself_changes_nothing(subtraction, problem, site):
     tokens = tokens_of(problem)
     own = subtraction.activations(tokens, [site])[site]
@@ -78,10 +79,10 @@ def test_patching_a_run_with_itself_changes_nothing(subtraction, problem, site):
 @few
 @given(problems)
 def test_without_any_head_the_direct_path_is_left(subtraction, problem):
-    tokens, mid = tokens_of(problem), "blocks.0.resid_mid"
+    tokens, mid = tokens_of(problem), RESIDUAL_MID
     heads = [zero(subtraction.head(head)) for head in subtraction.heads]
-    found = subtraction.activations(tokens, ["tok_embed", "pos_embed", mid], *heads)
-    assert_same(found[mid], found["tok_embed"] + found["pos_embed"] + subtraction.attn.b_O)
+    found = subtraction.activations(tokens, [EMBEDDINGS, "pos_embed", mid], *heads)
+    assert_same(found[mid], found[EMBEDDINGS] + found["pos_embed"] + subtraction.attn.b_O)
 
 
 @few
@@ -94,7 +95,7 @@ def test_the_direct_part_and_the_neurons_part_make_the_logits(subtraction, probl
 @few
 @given(batches)
 def test_the_other_problems_of_a_batch_do_not_matter(subtraction, batch):
-    together = plain_logits(subtraction, tokens_of(*batch))
+    together = plain_logits(subtraction, torch.cat([tokens_of(problem) for problem in batch]))
     alone = torch.cat([subtraction.logits(problem) for problem in batch])
     assert_same(together, alone)
 
@@ -102,5 +103,5 @@ def test_the_other_problems_of_a_batch_do_not_matter(subtraction, batch):
 @few
 @given(problems, problems)
 def test_with_its_operands_erased_every_problem_is_the_same(subtraction, first, second):
-    erased = zero("tok_embed", position=[POSITIONS["a"], POSITIONS["b"]])
+    erased = zero(embedding_of("a", "b"))
     assert subtraction.logits(first, erased).equal(subtraction.logits(second, erased))

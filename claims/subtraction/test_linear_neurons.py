@@ -1,11 +1,11 @@
 """Linear neurons: is the sign decided by neurons whose input is linear in the two operands?"""
 
 import numpy as np
-import pytest
 import torch
 
-from claims.subtraction.selectors import as_many_others, operand_fit, periodic, sign_relevant
-from claims.subtraction.source import POST, PROBLEMS
+from claims.subtraction.inputs import PROBLEMS
+from claims.subtraction.neurons import as_many_others, operand_fit, periodic, sign_relevant
+from claims.subtraction.source import POST
 from mechtests import (
     Difference,
     Monotone,
@@ -20,9 +20,8 @@ from mechtests import (
     zero,
 )
 from mechtests.instruments import correlation, periodicity_p_values
-from mechtests.systems.subtraction import sign_correct
+from mechtests.systems.subtraction import NEURONS, PREACTIVATIONS, sign_correct
 
-PREACTIVATIONS, NEURONS = "blocks.0.mlp.pre", "blocks.0.mlp.post"
 ACTIVATIONS = POST.section("Working Backwards: Neuron Activations")
 
 
@@ -86,8 +85,7 @@ def test_opposite_slopes(subtraction, evidence):
     controls=[untrained, random_sets("neurons")],
     published=0.985 - 0.127,
 )
-@pytest.mark.parametrize("neurons", [sign_relevant])
-def test_necessary(subtraction, neurons, evidence):
+def test_necessary(subtraction, evidence, neurons=sign_relevant):
     evidence.census(accuracy_lost(subtraction, zero(NEURONS, neuron=neurons(subtraction))))
 
 
@@ -101,8 +99,7 @@ def test_necessary(subtraction, neurons, evidence):
     controls=[random_sets("neurons")],
     published=0.9855 - 0.9853,
 )
-@pytest.mark.parametrize("neurons", [sign_relevant])
-def test_sufficient(subtraction, neurons, evidence):
+def test_sufficient(subtraction, evidence, neurons=sign_relevant):
     evidence.census(accuracy_lost(subtraction, keep_only(NEURONS, neuron=neurons(subtraction))))
 
 
@@ -123,11 +120,10 @@ def average(subtraction):
     source=ACTIVATIONS,
     expect=Difference(at_most=0.02),
     kind="causal",
-    controls=[instead("surrogate", average)],
+    controls=[instead(surrogate=average)],
     published=0.985 - 0.9793,
 )
-@pytest.mark.parametrize("surrogate", [plane])
-def test_linear_surrogate(subtraction, surrogate, evidence):
+def test_linear_surrogate(subtraction, evidence, surrogate=plane):
     evidence.census(accuracy_lost(subtraction, replace(PREACTIVATIONS, surrogate(subtraction), surrogate.__name__)))
 
 
@@ -138,10 +134,9 @@ def test_linear_surrogate(subtraction, surrogate, evidence):
     expect=Difference(at_most=0.05),
     kind="causal",
     criterion="specificity",
-    controls=[instead("neurons", sign_relevant)],
+    controls=[instead(neurons=sign_relevant)],
 )
-@pytest.mark.parametrize("neurons", [as_many_others])
-def test_specific_to_relevant(subtraction, neurons, evidence):
+def test_specific_to_relevant(subtraction, evidence, neurons=as_many_others):
     evidence.census(accuracy_lost(subtraction, zero(NEURONS, neuron=neurons(subtraction))))
 
 
@@ -173,10 +168,9 @@ class Ablations:
     expect=Difference(at_most=0.05, bounds=(-1, 1)),
     kind="causal",
     criterion="specificity",
-    controls=[instead("choice", as_it_is)],
+    controls=[instead(choice=as_it_is)],
 )
-@pytest.mark.parametrize("choice", [at_random])
-def test_specific_to_random(subtraction, choice, evidence):
+def test_specific_to_random(subtraction, evidence, choice=at_random):
     neurons = subtraction.neurons(PROBLEMS)
     for index, zeroed_set in evidence.batches(Ablations(sign_relevant(subtraction), choice), size=128):
         some = PROBLEMS[index]
@@ -223,11 +217,10 @@ def test_periodic_neurons(subtraction, evidence):
     source=ACTIVATIONS,
     expect=Difference(at_most=0.01),
     kind="causal",
-    controls=[instead("neurons", sign_relevant)],
+    controls=[instead(neurons=sign_relevant)],
     published="not important for the sign",
 )
-@pytest.mark.parametrize("neurons", [periodic])
-def test_periodic_neurons_unimportant(subtraction, neurons, evidence):
+def test_periodic_neurons_unimportant(subtraction, evidence, neurons=periodic):
     mask = neurons(subtraction)
     if not mask.any():
         return evidence.undefined("no neuron is periodic")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from claims.subtraction.source import POST, PROBLEMS
+from claims.subtraction.inputs import PROBLEMS
+from claims.subtraction.source import POST
 from mechtests import Value, claim, shuffled_weights, untrained
 from mechtests.instruments import angle, linear_fit
 from mechtests.systems.subtraction import MINUS, PLUS

@@ -2,41 +2,24 @@
 
 import pytest
 
-from claims.subtraction.selectors import sign_relevant
-from claims.subtraction.source import POST, PROBLEMS
+from claims.subtraction.heads import (
+    DASH,
+    EQUALS,
+    OTHER_OPERAND,
+    mixed_heads,
+    operand_slopes,
+    opposed_preference,
+    reader,
+)
+from claims.subtraction.inputs import PROBLEMS
+from claims.subtraction.neurons import sign_relevant
+from claims.subtraction.source import POST
 from mechtests import Head, Mean, Value, claim, instead, untrained, zero
-from mechtests.instruments import linear_fit
-from mechtests.systems.subtraction import POSITIONS, sign_loss
+from mechtests.systems.subtraction import POSITIONS, embedding_of, sign_loss
 
 ATTENTION = POST.section("Attention Patterns")
 EMBEDDING = POST.section("Embedding-Neuron connection")
-A, DASH, B, EQUALS = (POSITIONS[token] for token in ("a", "-", "b", "="))
 PREFERENCE = 0.2
-OTHER_OPERAND = {"a": B, "b": A}
-
-
-def reader(subtraction, operand):
-    """The head that attends most to an operand, on average over all problems."""
-    return int(subtraction.attention(PROBLEMS).mean(0)[:, POSITIONS[operand]].argmax())
-
-
-def mixed_heads(subtraction):
-    """Mean attention, by position, of the heads that are the reader of neither operand."""
-    means = subtraction.attention(PROBLEMS).mean(0)
-    readers = {reader(subtraction, operand) for operand in ("a", "b")}
-    return means[[head for head in range(len(means)) if head not in readers]]
-
-
-def opposed_preference(means):
-    """How much one of the heads prefers a and another b: the smaller of the two preferences."""
-    preference = means[:, A] - means[:, B]
-    return min(preference.max(), -preference.min())
-
-
-def operand_slopes(subtraction, head, neurons):
-    """Linear fit of what attending to an operand adds to each of ``neurons``, on the operand's value."""
-    contribution = subtraction.operand_to_neurons(head)[:, neurons]
-    return linear_fit(PROBLEMS.b[: len(contribution)].unsqueeze(1).float(), contribution)
 
 
 @claim(
@@ -49,7 +32,7 @@ def operand_slopes(subtraction, head, neurons):
 )
 @pytest.mark.parametrize("operand", ["a", "b"])
 def test_dedicated_heads(subtraction, operand, evidence):
-    evidence.census(subtraction.attention(PROBLEMS)[:, reader(subtraction, operand), POSITIONS[operand]])
+    evidence.census(subtraction.attention(PROBLEMS)[:, reader(subtraction, operand).index, POSITIONS[operand]])
 
 
 @claim(
@@ -62,7 +45,7 @@ def test_dedicated_heads(subtraction, operand, evidence):
 )
 @pytest.mark.parametrize("operand", ["a", "b"])
 def test_dedicated_heads_ignore_the_other(subtraction, operand, evidence):
-    evidence.census(subtraction.attention(PROBLEMS)[:, reader(subtraction, operand), OTHER_OPERAND[operand]])
+    evidence.census(subtraction.attention(PROBLEMS)[:, reader(subtraction, operand).index, OTHER_OPERAND[operand]])
 
 
 @claim(
@@ -101,7 +84,7 @@ def test_mixed_heads_split_the_rest(subtraction, evidence):
     controls=[untrained],
     published="0.68, 0.97, 0.89, 0.53 for neuron 17",
 )
-@pytest.mark.parametrize("head", [Head(0, index) for index in range(4)], ids=str)
+@pytest.mark.parametrize("head", [Head(0, index) for index in range(4)])
 def test_linear_ov(subtraction, head, evidence):
     relevant = sign_relevant(subtraction)
     if not relevant.any():
@@ -122,9 +105,7 @@ def test_opposite_ov_slopes(subtraction, evidence):
     relevant = sign_relevant(subtraction)
     if not relevant.any():
         return evidence.undefined("no neuron is sign-relevant")
-    in_a, in_b = (
-        operand_slopes(subtraction, Head(0, reader(subtraction, operand)), relevant).slopes[0] for operand in ("a", "b")
-    )
+    in_a, in_b = (operand_slopes(subtraction, reader(subtraction, operand), relevant).slopes[0] for operand in "ab")
     evidence.value((in_b / in_a).median(), int(relevant.sum()))
 
 
@@ -136,11 +117,10 @@ def test_opposite_ov_slopes(subtraction, evidence):
     expect=Value(at_most=0.01),
     kind="causal",
     criterion="specificity",
-    controls=[instead("token", "a", "b", "=")],
+    controls=[instead(token=["a", "b", "="])],
     published="essentially no change",
 )
-@pytest.mark.parametrize("token", ["-"])
-def test_minus_sign_irrelevant(subtraction, token, evidence):
+def test_minus_sign_irrelevant(subtraction, evidence, token="-"):
     intact = sign_loss(subtraction.logits(PROBLEMS), PROBLEMS).mean()
-    erased = sign_loss(subtraction.logits(PROBLEMS, zero("tok_embed", position=POSITIONS[token])), PROBLEMS).mean()
+    erased = sign_loss(subtraction.logits(PROBLEMS, zero(embedding_of(token))), PROBLEMS).mean()
     evidence.value((erased - intact).abs() / intact, len(PROBLEMS))

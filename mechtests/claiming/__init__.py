@@ -9,6 +9,7 @@ from mechtests.claiming.claim import (
     claim,
     claim_of,
     default_parameters,
+    parameter_text,
 )
 from mechtests.claiming.controls import instead, other, random_sets, shuffled_weights, system_argument, untrained
 from mechtests.claiming.expectations import (
@@ -45,6 +46,7 @@ __all__ = [
     "default_parameters",
     "instead",
     "other",
+    "parameter_text",
     "random_sets",
     "shuffled_weights",
     "system_argument",

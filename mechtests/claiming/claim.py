@@ -19,6 +19,14 @@ _ATTRIBUTE = "__mechtests_claim__"
 
 F = TypeVar("F", bound=Callable[..., None])
 
+Requirement = Callable[[Any], bool | str]
+"""A presupposition of a claim: given the system, ``True`` where it holds, else the reason why it does not, as text.
+
+``return accuracy >= 0.9 or f"it answers {accuracy:.0%} of the problems"`` is one. It is measured once per model, before
+the claim's body runs. Where it fails on the model, the claim is untested; where it fails on a control's twin, the
+claim's quantity is undefined there. So a control all of whose twins fail shows nothing about the mechanism: beside a
+presupposition that only trained models meet, state a control that meets it, such as ``instead`` or ``other``."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -82,9 +90,11 @@ class Claim:
         published: what the source reports, shown beside the estimate.
         criterion: which criterion of a mechanism's report card the claim puts to the test, where it does
             (``docs/design/criteria.md``).
+        requires: what the claim takes for granted of the system: see :data:`Requirement`.
 
     Raises:
-        ClaimError: the id, the expectation, the kind of evidence, the criterion or a control is not of the form above.
+        ClaimError: the id, the expectation, the kind of evidence, the criterion, a control or a requirement is not of
+            the form above.
     """
 
     id: str
@@ -95,6 +105,7 @@ class Claim:
     controls: tuple[Control, ...] = ()
     published: float | str | None = None
     criterion: Criterion | None = None
+    requires: tuple[Requirement, ...] = ()
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
@@ -125,6 +136,12 @@ class Claim:
                     f"claim {self.id}: unknown control {control!r}. Expected a Control, such as mechtests.untrained, "
                     "mechtests.shuffled_weights or mechtests.other('head')."
                 )
+        for requirement in self.requires:
+            if not callable(requirement):
+                raise ClaimError(
+                    f"claim {self.id}: requires={requirement!r}: expected a function of the system that returns True, "
+                    "or the reason why the claim cannot be tested on it."
+                )
 
     @property
     def system(self) -> str:
@@ -145,14 +162,16 @@ def claim(
     controls: Sequence[Control] = (),
     published: float | str | None = None,
     criterion: Criterion | None = None,
+    requires: Requirement | Sequence[Requirement] = (),
 ) -> Callable[[F], F]:
     """Make a test function a claim test: its body measures, the decorator says what would refute it.
 
-    Arguments are those of :class:`Claim`.
+    Arguments are those of :class:`Claim`; one requirement needs no list.
     """
     if isinstance(controls, Control):
         raise ClaimError(f"claim {id}: controls={controls.name}: expected a list, as in controls=[{controls.name}].")
-    stated = Claim(id, statement, source, expect, kind, tuple(controls), published, criterion)
+    required = (requires,) if callable(requires) else tuple(requires)
+    stated = Claim(id, statement, source, expect, kind, tuple(controls), published, criterion, required)
 
     def attach(function: F) -> F:
         setattr(function, _ATTRIBUTE, stated)
@@ -164,6 +183,11 @@ def claim(
 def claim_of(function: Callable[..., object]) -> Claim | None:
     """The claim that ``function`` tests, or ``None`` where it is no claim test."""
     return getattr(function, _ATTRIBUTE, None)
+
+
+def parameter_text(value: object) -> str:
+    """A parameter as the report shows it: a function by its name, all else as it prints."""
+    return str(getattr(value, "__name__", value))
 
 
 def default_parameters(function: Callable[..., object]) -> dict[str, Any]:

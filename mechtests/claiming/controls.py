@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mechtests.claiming.claim import Control
+from mechtests.claiming.claim import Control, parameter_text
+from mechtests.claiming.expectations import ClaimError
 from mechtests.systems.base import System
 
 DRAWS = 19
@@ -46,14 +47,28 @@ def other(parameter: str) -> Control:
     return Control(f"other {parameter}s", replacement, None, parameter)
 
 
-def instead(parameter: str, *alternatives: Any) -> Control:
-    """Each of ``alternatives`` in the place of the test's argument ``parameter``."""
+def instead(**replaced: Any) -> Control:
+    """Something else in the place of one argument of the test: ``instead(find=previous_token_head)``.
+
+    Args:
+        **replaced: the argument's name, and what takes its place; a list takes its place element by element, one draw
+            each. Any other value, a tuple too, is one alternative.
+
+    Raises:
+        ClaimError: not exactly one argument is named.
+    """
+    if len(replaced) != 1:
+        raise ClaimError(
+            f"instead({', '.join(f'{name}=…' for name in replaced)}): expected one argument of the test, as in "
+            "instead(find=previous_token_head), or instead(find=[first, second]) for several alternatives in turn."
+        )
+    ((parameter, given),) = replaced.items()
+    alternatives = given if isinstance(given, list) else [given]
 
     def replacement(_arguments: Mapping[str, Any], draw: int) -> Mapping[str, Any] | None:
         return {parameter: alternatives[draw]} if draw < len(alternatives) else None
 
-    names = ", ".join(getattr(alternative, "__name__", str(alternative)) for alternative in alternatives)
-    return Control(f"{parameter}: {names}", replacement, None, parameter)
+    return Control(f"{parameter}: {', '.join(map(parameter_text, alternatives))}", replacement, None, parameter)
 
 
 def random_sets(parameter: str) -> Control:

@@ -15,6 +15,11 @@ from mechtests.families.curve import Curve
 
 Batch = TypeVar("Batch")
 
+DISCOVERY_SEED = 2**41
+"""Decides the inputs of :meth:`Family.discovery`."""
+EVALUATION_SEED = 2**42
+"""Decides the inputs of :meth:`Family.evaluation`."""
+
 Point = dict[str, int | float]
 """One value of each parameter of a family: what describes one input."""
 
@@ -107,6 +112,22 @@ class Family(ABC, Generic[Batch]):
     def sample(self, n: int, generator: torch.Generator) -> Batch:
         """``n`` independent inputs; the generator's state decides them."""
         return self.build(**self.draw(n, generator))
+
+    def discovery(self, n: int) -> Batch:
+        """``n`` inputs on which to choose what a claim speaks of: a head, a layer, a threshold; the same at every call.
+
+        They are drawn apart from those of :meth:`evaluation` and from those of ``evidence.batches``, so that choosing
+        the best of many here does not flatter it there.
+        """
+        return self.sample(n, torch.Generator().manual_seed(DISCOVERY_SEED))
+
+    def evaluation(self, n: int) -> Batch:
+        """``n`` other inputs, the same at every call, on which to judge what was chosen on :meth:`discovery`.
+
+        Claims that measure the same thing judge on them together, so that a model runs once. Where a claim measures
+        something of its own, ``evidence.batches`` draws as many inputs as its verdict takes.
+        """
+        return self.sample(n, torch.Generator().manual_seed(EVALUATION_SEED))
 
     def at(self, points: Sequence[Point]) -> Batch:
         """The batch of inputs that ``points`` describe, one input a point."""

@@ -101,7 +101,7 @@ class ChosenInputs(Evidence):
     def __post_init__(self) -> None:
         self._before = self.generator.get_state()
 
-    def batches(self, family: Any, size: int = 32) -> Iterator[Any]:  # noqa: ARG002 - the inputs are chosen
+    def batches(self, family: Any, **options: Any) -> Iterator[Any]:  # noqa: ARG002 - the inputs are chosen
         yield self.batch
 
     @property

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,10 @@ WORST = 32
 """How many of the units that fail, or come closest to it, the search for a counterexample starts from."""
 
 TWO_VALUES = "the claim's body recorded two values. A claim has one; make the second a claim of its own."
+
+
+class Untested(Exception):  # noqa: N818 - it is no error, and leaves the body of a claim early
+    """The claim cannot be put to the test on this model; the message says why."""
 
 
 class Samples(Protocol[Batch_co]):
@@ -89,12 +93,25 @@ class SampledUnits:
     failing: int
 
 
+@dataclass(frozen=True)
+class _Loop:
+    """One call of :meth:`Evidence.batches`."""
+
+    family: Samples[Any]
+    most: int | None
+    size: int
+    search: bool
+
+    def limit(self, budget: int) -> int:
+        return budget if self.most is None else min(self.most, budget)
+
+
 @dataclass
 class Evidence:
     """Records what a claim's body observes, and says when it is enough.
 
     A body uses one way of recording: ``batches`` with ``observe`` for units drawn from a family, ``observe`` alone for
-    a sample it has, ``census`` for a population seen whole, ``exact``, ``rank``, ``permutation`` or ``curve`` for the
+    a sample it has, ``census`` for a population seen whole, ``value``, ``rank``, ``permutation`` or ``curve`` for the
     expectation of that name.
 
     Attributes:
@@ -119,25 +136,39 @@ class Evidence:
     _looks: list[Estimate] = field(default_factory=list, init=False)
     _values: list[Float[np.ndarray, " unit"]] = field(default_factory=list, init=False)
     _margins: list[Float[np.ndarray, " unit"] | None] = field(default_factory=list, init=False)
-    _loops: list[tuple[Samples[Any], int]] = field(default_factory=list, init=False)
+    _loops: list[_Loop] = field(default_factory=list, init=False)
     _drawn: list[Mapping[str, Tensor]] = field(default_factory=list, init=False)
     _whole: Estimate | None = field(default=None, init=False)
 
-    def batches(self, family: Samples[Batch], size: int = 32) -> Iterator[Batch]:
-        """Batches of ``size`` inputs drawn from ``family``, until the verdict is decided or the budget is spent.
+    def batches(
+        self, family: Samples[Batch], *, most: int | None = None, size: int = 32, search: bool = True
+    ) -> Iterator[Batch]:
+        """Batches of inputs drawn from ``family``, until the verdict is decided or the budget is spent.
 
-        Each batch must be answered by :meth:`observe` with one value an input.
+        Each batch must be answered by :meth:`observe` with one value per input.
+
+        Args:
+            family: what inputs are drawn from.
+            most: the greatest number of the claim's units, where it is less than the run's budget: for units that are
+                expensive to measure.
+            size: inputs per batch; the last batch may be smaller.
+            search: whether to search ``family`` for a counterexample once the verdict is known. The verdict does not
+                depend on it.
 
         Raises:
-            ClaimError: a batch was answered with more or fewer values than it has inputs.
+            ClaimError: ``most`` or ``size`` is less than 1, or a batch was answered with more or fewer values than it
+                has inputs.
         """
-        if size < 1:
-            raise ClaimError(f"evidence.batches(size={size}): expected at least 1 input a batch.")
-        self._loops.append((family, size))
+        for name, given in (("size", size), ("most", most)):
+            if given is not None and given < 1:
+                raise ClaimError(f"evidence.batches({name}={given}): expected 1 input or more.")
+        loop = _Loop(family, most, size, search)
+        self._loops.append(loop)
+        limit = loop.limit(self.budget)
         enough = self.enough or (lambda estimate: self.expect.holds(estimate.low, estimate.high) is not None)
-        while (units := self._units()) < self.budget:
-            asked = min(size, self.budget - units)
-            yield self._sample(family, asked)
+        while (units := self._units()) < limit:
+            asked = min(size, limit - units)
+            yield self._sample(loop, asked)
             observed = self._units() - units
             if observed != asked:
                 raise ClaimError(
@@ -153,10 +184,9 @@ class Evidence:
             if enough(estimate):
                 return
 
-    @property
-    def can_grow(self) -> bool:
-        """Whether more units can be drawn; a sample that the body has is as large as it is."""
-        return bool(self._loops)
+    def obtainable(self, budget: int) -> int:
+        """How many units the body can draw within ``budget``; 0 for a sample it has, which is as large as it is."""
+        return max((loop.limit(budget) for loop in self._loops), default=0)
 
     def observe(
         self, values: Tensor | Sequence[float] | Sequence[bool], margin: Tensor | Sequence[float] | None = None
@@ -204,7 +234,7 @@ class Evidence:
             raise ClaimError("evidence.census was given no units. Use evidence.undefined(reason) where there are none.")
         self._record(Estimate(float(checked.mean()), None, len(checked)))
 
-    def exact(self, value: Tensor | float, units: int = 1) -> None:
+    def value(self, value: Tensor | float, units: int = 1) -> None:
         """Record one number known without sampling error, worked out over ``units`` units."""
         self._must_expect(Value)
         self._record(Estimate(float(self._checked([float(value)])[0]), None, units))
@@ -246,8 +276,23 @@ class Evidence:
         return None
 
     def undefined(self, reason: str) -> None:
-        """Say that the claim's quantity does not exist here (no neuron of the kind it speaks of): it says nothing."""
+        """Say that the claim's quantity does not exist on this model, such as when no neuron is of the kind it names.
+
+        On the model the claim is then vacuous: the search for what it speaks of came back empty. On a control's draw it
+        says that the draw comes nowhere near the claim. A body may write ``return evidence.undefined(reason)``.
+        """
         self.undefined_because = reason
+
+    def untested(self, reason: str) -> NoReturn:
+        """Leave the body: the claim cannot be put to the test on this model, such as when it has no layer 8.
+
+        On the model the claim is then untested, whatever was observed before. A control's draw on which this is called
+        counts as :meth:`undefined`.
+
+        Raises:
+            Untested: always; the judge turns it into the verdict.
+        """
+        raise Untested(reason)
 
     def estimate(self) -> Estimate | None:
         """What was observed, or ``None`` where :meth:`undefined` was called.
@@ -262,7 +307,7 @@ class Evidence:
         if not self._units():
             raise ClaimError(
                 "the claim's body observed nothing, so there is no verdict. "
-                "Call evidence.observe, census, exact, rank, permutation or curve."
+                "Call evidence.observe, census, value, rank, permutation or curve."
             )
         return self._sampled()
 
@@ -273,7 +318,7 @@ class Evidence:
         """
         if not isinstance(self.expect, Rate) or self.expect.direction == "within" or len(self._loops) != 1:
             return None
-        family, size = self._loops[0]
+        family, size = self._loops[0].family, self._loops[0].size
         if not isinstance(family, Family) or not self._drawn or sum(map(_length, self._drawn)) != self._units():
             return None
         fails, margin = self.answers()
@@ -295,8 +340,9 @@ class Evidence:
             return values == 1, None if margin is None else -margin
         return values == 0, margin
 
-    def _sample(self, family: Samples[Batch], n: int) -> Batch:
-        if isinstance(family, Family) and type(family).sample is Family.sample:
+    def _sample(self, loop: _Loop, n: int) -> Any:
+        family = loop.family
+        if loop.search and isinstance(family, Family) and type(family).sample is Family.sample:
             self._drawn.append(family.draw(n, self.generator))
             return family.build(**self._drawn[-1])
         return family.sample(n, self.generator)

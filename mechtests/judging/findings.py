@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import pytest
-
-from mechtests.claiming.claim import Claim, claim_of
-from mechtests.judging.judge import Body, Judge, Judgement, parameter_text
+from mechtests.claiming.claim import Claim, claim_of, default_parameters, parameter_text
+from mechtests.judging.judge import Body, Judge, Judgement
 from mechtests.systems.base import System
 
 
@@ -20,7 +18,7 @@ class Finding:
     Attributes:
         claim: the claim.
         body: its test function, whose first argument has the name of the claim's system.
-        params: the test's other arguments.
+        params: the test's parameters: those that have a default, then those that ``pytest.mark.parametrize`` sets.
     """
 
     claim: Claim
@@ -37,7 +35,10 @@ class Finding:
 
 
 def findings(*modules: ModuleType) -> list[Finding]:
-    """Every claim test in ``modules``, one for each of its parameters' values, in the order of the files."""
+    """Every claim test in ``modules``, one for each of its parameters' values, in the order of the files.
+
+    The values are those of ``pytest.mark.parametrize``, which leaves them on the function; nothing of pytest is needed.
+    """
     return [finding for module in modules for function in vars(module).values() for finding in _of(function)]
 
 
@@ -46,13 +47,15 @@ def _of(function: Callable[..., None]) -> Iterator[Finding]:
     if claim is None:
         return
     marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
+    defaults = default_parameters(function)
     for sets in itertools.product(*map(_sets, marks)):
-        yield Finding(claim, function, {name: value for one in sets for name, value in one.items()})
+        yield Finding(claim, function, {**defaults, **{name: value for one in sets for name, value in one.items()}})
 
 
-def _sets(mark: pytest.Mark) -> list[dict[str, Any]]:
+def _sets(mark: Any) -> list[dict[str, Any]]:
     """What ``pytest.mark.parametrize`` sets, for each of its cases."""
-    argnames, argvalues, *_ = (*mark.args, *(mark.kwargs[name] for name in ("argnames", "argvalues")[len(mark.args) :]))
+    given = {**dict(zip(("argnames", "argvalues"), mark.args, strict=False)), **mark.kwargs}
+    argnames, argvalues = given["argnames"], given["argvalues"]
     names = [name.strip() for name in argnames.split(",")] if isinstance(argnames, str) else list(argnames)
     # pytest.param has its values in a tuple; one name alone takes the value as it is.
     cases = [case.values if hasattr(case, "marks") else (case,) if len(names) == 1 else case for case in argvalues]

@@ -12,12 +12,12 @@ from hypothesis.database import ExampleDatabase
 
 from mechtests.activations.interventions import record_edits
 from mechtests.cache import Key, Moment
-from mechtests.claiming.claim import Claim, Control
+from mechtests.claiming.claim import Claim, Control, Requirement, default_parameters, parameter_text
 from mechtests.claiming.controls import system_argument
 from mechtests.claiming.expectations import ClaimError
 from mechtests.families.curve import Curve
 from mechtests.judging.counterexamples import ChosenInputs, Search, search
-from mechtests.judging.evidence import Estimate, Evidence, SampledUnits
+from mechtests.judging.evidence import Estimate, Evidence, SampledUnits, Untested
 from mechtests.judging.judgement_cache import OUTCOME, JudgementCache, Outcome
 from mechtests.judging.verdict import ControlResult, Verdict, control_result, could_be_clear, decide, in_region
 from mechtests.systems.base import System
@@ -100,6 +100,15 @@ class _Trial:
         found = system_argument(self.arguments)
         return found and found[1]
 
+    @classmethod
+    def of(
+        cls, claim: Claim, body: Body, arguments: Mapping[str, Any], parameters: Mapping[str, Any] = _NONE
+    ) -> "_Trial":
+        """The trial whose arguments with a default are parameters too, of the default's value unless given."""
+        defaults = default_parameters(body)
+        given = {**defaults, **arguments}
+        return cls(claim, body, given, _params({**{name: given[name] for name in defaults}, **parameters}))
+
     def key(self, model: str | None) -> tuple[object, ...]:
         return self.claim.id, tuple(self.params.items()), model
 
@@ -129,6 +138,7 @@ class Judge:
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
     _may_keep: set[tuple[object, ...]] = field(default_factory=set)
     _shared_draws: dict[tuple[object, ...], list[Estimate | None]] = field(default_factory=dict)
+    _unmet: dict[tuple[Requirement, str], str | None] = field(default_factory=dict)
     _asked: list[list[Judgement]] = field(default_factory=list)
     """For each body that is running, the judgements it has asked for; the innermost last."""
 
@@ -140,13 +150,14 @@ class Judge:
         Args:
             claim: what to judge.
             body: the test function.
-            arguments: its arguments, all but ``evidence``; at most one of them a :class:`System`.
-            parameters: the parameters of the claim, as ``head`` is, by name.
+            arguments: its arguments, all but ``evidence``; at most one of them a :class:`System`. One that is left out
+                has its default.
+            parameters: the parameters of the claim, as ``head`` is, by name; an argument with a default is one too.
 
         Raises:
             ClaimError: the body records nothing, two values, or values that its expectation does not take.
         """
-        trial = _Trial(claim, body, arguments, _params(parameters))
+        trial = _Trial.of(claim, body, arguments, parameters)
         if trial.system is None:  # a claim about several checkpoints: which ones, only its own fixtures know
             return self._measure(trial)
         key = trial.key(trial.system.identity)
@@ -167,7 +178,7 @@ class Judge:
         """
         if judgement.drawn is None:
             return judgement
-        trial = _Trial(judgement.claim, body, arguments, judgement.params)
+        trial = _Trial(judgement.claim, body, {**default_parameters(body), **arguments}, judgement.params)
         puts = itertools.count(1)
 
         def put(batch: object) -> ChosenInputs:
@@ -223,18 +234,47 @@ class Judge:
         return (claim.id, repr(claim.expect), repr(controls), repr(self.settings), repr(dict(trial.params)))
 
     def _measure(self, trial: _Trial) -> Judgement:
+        began = time.perf_counter()
+        try:
+            if (unmet := self._unmet_by(trial, trial.arguments)) is not None:
+                raise Untested(f"presupposition failed: {unmet}")
+            return self._tested(trial)
+        except Untested as untested:
+            if self.progress:
+                self.progress("")
+            seconds, why = time.perf_counter() - began, str(untested)
+            return Judgement(trial.claim, trial.params, trial.system, Verdict.UNTESTED, reason=why, seconds=seconds)
+
+    def _unmet_by(self, trial: _Trial, arguments: Mapping[str, Any]) -> str | None:
+        """Which presupposition the system among ``arguments`` fails, and how; ``None`` where it meets them all."""
+        for requirement in trial.claim.requires:
+            found, name = system_argument(arguments), parameter_text(requirement)
+            if found is None:
+                raise ClaimError(
+                    f"claim {trial.claim.id}: requires={name} is asked of the system under test, and no argument of "
+                    "the claim's test is one."
+                )
+            key = requirement, found[1].identity
+            if key not in self._unmet:
+                self._unmet[key] = _unmet(requirement, found[1], f"claim {trial.claim.id}: requires={name}")
+            if (reason := self._unmet[key]) is not None:
+                return reason
+        return None
+
+    def _tested(self, trial: _Trial) -> Judgement:
         began, moment = time.perf_counter(), Moment.now()
         claim = trial.claim
         evidence = self._evidence(trial, self.settings.budget, None)
         with record_edits() as edits:
             estimate, rests_on = self._observe(trial, evidence)
         controls = self._controls(trial, estimate, self.settings.budget)
-        while evidence.can_grow and (more := self._more(trial, estimate, controls)) is not None:
+        whole = evidence.obtainable(self.settings.budget)
+        while (more := self._more(trial, estimate, controls, whole)) is not None:
             evidence = self._evidence(trial, more, None)
             evidence.to_the_budget = True
             estimate, rests_on = self._observe(trial, evidence)
             controls = self._controls(trial, estimate, more)
-            if estimate is not None and estimate.units < more:  # the body itself has stopped
+            if estimate is not None and estimate.units < more:  # the body left its loop
                 break
         if self.progress:
             self.progress("")
@@ -257,15 +297,18 @@ class Judge:
         self._keep(trial, judgement, moment)
         return judgement
 
-    def _more(self, trial: _Trial, estimate: Estimate | None, controls: Sequence[ControlResult]) -> int | None:
+    def _more(
+        self, trial: _Trial, estimate: Estimate | None, controls: Sequence[ControlResult], whole: int
+    ) -> int | None:
         """How many units to sample the model with again, where that may yet part it from its controls.
 
         Sampling stopped as soon as the region was decided, and the wide interval it stopped with may be all that the
         model and a control have in common. A part of the budget tells where the control does as well as the model.
+        ``whole`` is how many units the claim can have.
         """
         if estimate is None or estimate.interval is None or all(control.clear for control in controls):
             return None
-        part, whole = self.settings.budget // PART, self.settings.budget
+        part = min(self.settings.budget // PART, whole)
         if estimate.units < part:
             return part
         hopeful = all(control.clear or could_be_clear(control, trial.claim.expect, estimate) for control in controls)
@@ -315,7 +358,16 @@ class Judge:
             if self.progress:
                 self.progress(f"{trial.claim.id} · control {control.name}, draw {draw + 1}")
             budget = min(CONTROL_UNITS * model.units, most)
-            yield self._observe(trial, self._evidence(trial, budget, apart), changed)[0]
+            yield self._draw(trial, self._evidence(trial, budget, apart), changed)
+
+    def _draw(self, trial: _Trial, evidence: Evidence, changed: Mapping[str, Any]) -> Estimate | None:
+        """What a control's draw comes to; ``None`` where the claim's quantity does not exist on it."""
+        if self._unmet_by(trial, {**trial.arguments, **changed}) is not None:
+            return None
+        try:
+            return self._observe(trial, evidence, changed)[0]
+        except Untested:
+            return None
 
     def _evidence(self, trial: _Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
         def tell(estimate: Estimate) -> None:
@@ -335,9 +387,17 @@ class Judge:
         return int.from_bytes(hashlib.sha256(stated.encode()).digest()[:7], "big")
 
 
-def parameter_text(value: object) -> str:
-    """A parameter as the report shows it: a function by its name, all else as it prints."""
-    return str(getattr(value, "__name__", value))
+def _unmet(requirement: Requirement, system: System, asking: str) -> str | None:
+    """Why ``system`` does not meet ``requirement``; ``None`` where it does."""
+    answer = requirement(system)
+    if isinstance(answer, str) and answer:
+        return answer
+    if getattr(answer, "item", lambda: answer)() is not True:  # NumPy and torch have a true of their own
+        raise ClaimError(
+            f"{asking} returned {answer!r} for {system.name}. Expected True, or the reason why not as text, as in "
+            "`return accuracy >= 0.9 or f'it answers {accuracy:.0%} of the problems'`."
+        )
+    return None
 
 
 def _params(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -18,6 +18,8 @@ def conclude(record: Mapping[str, Any], recorded: str | None, strict: bool) -> N
         strict: whether an inconclusive claim fails.
     """
     verdict = record["verdict"]
+    if verdict == "untested":
+        pytest.skip(record["reason"])
     told = _explained(record)
     if recorded is not None and is_worse(verdict, recorded):
         pytest.fail(f"{told}\non record as {recorded}: this is worse", pytrace=False)

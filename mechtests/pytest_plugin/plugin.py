@@ -20,10 +20,10 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from mechtests.cache import Cache, CacheError, Disk
 from mechtests.checkpoints import CheckpointError
-from mechtests.claiming.claim import Claim, claim_of
+from mechtests.claiming.claim import Claim, claim_of, default_parameters, parameter_text
 from mechtests.claiming.controls import system_argument
 from mechtests.claiming.expectations import ClaimError
-from mechtests.judging.judge import Judge, Settings, parameter_text
+from mechtests.judging.judge import Judge, Settings
 from mechtests.judging.judgement_cache import JudgementCache
 from mechtests.pytest_plugin.cache_summary import CacheSummary
 from mechtests.pytest_plugin.outcome import conclude
@@ -357,9 +357,8 @@ def _arguments(item: pytest.Function) -> dict[str, Any]:
 
 def _parameters(item: pytest.Function) -> dict[str, Any]:
     """The parameters of the test and of its fixtures, but for the system under test."""
-    if not hasattr(item, "callspec"):
-        return {}
-    given = {name: item.funcargs.get(name, value) for name, value in item.callspec.params.items()}
+    chosen = item.callspec.params if hasattr(item, "callspec") else {}
+    given = {**default_parameters(item.obj), **{name: item.funcargs.get(name, chosen[name]) for name in chosen}}
     systems = item.config.stash[MODELS].systems
     return {name: value for name, value in given.items() if name not in systems and not isinstance(value, System)}
 

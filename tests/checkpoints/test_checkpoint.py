@@ -95,14 +95,14 @@ class TestSaving:
             Path(file).write_bytes(b"half a fi")
             raise OSError("No space left on device")
 
-        monkeypatch.setattr(checkpoints, "save_file", full_disk)
+        monkeypatch.setattr(checkpoints.checkpoint, "save_file", full_disk)
         with pytest.raises(OSError, match="No space left"):
             save(path, toy(seed=1), PROVENANCE)
         assert path.read_bytes() == before
         assert list(path.parent.glob("*.safetensors")) == [path]
 
     def test_a_save_that_never_came_to_its_end_leaves_no_checkpoint(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(checkpoints.os, "replace", lambda *_: pytest.fail("stopped here"))
+        monkeypatch.setattr(checkpoints.checkpoint.os, "replace", lambda *_: pytest.fail("stopped here"))
         with pytest.raises(pytest.fail.Exception):
             save(tmp_path / "toy.safetensors", toy(), PROVENANCE)
         assert not (tmp_path / "toy.safetensors").exists()

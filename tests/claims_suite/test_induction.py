@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from claims.induction import test_path_expansion, test_tensor_network
-from claims.induction.selectors import (
+from claims.induction.heads import (
     induction_head,
     induction_heads,
     other_heads,
@@ -14,7 +14,7 @@ from claims.induction.selectors import (
     previous_token_heads,
     scores,
 )
-from claims.induction.source import long_segments, sequences, short_sequences
+from claims.induction.inputs import long_segments, sequences, short_sequences
 from claims.induction.test_over_training_runs import AT_WORK
 from claims.induction.test_over_training_runs import FINDINGS as IN_WEIGHTS_AND_PATTERNS
 from fixtures.induction import CHECKPOINTS

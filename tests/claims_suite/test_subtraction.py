@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from claims.subtraction.neurons import periodic, sign_relevant
 
 from claims.subtraction import (
     test_algorithm,
@@ -14,7 +15,6 @@ from claims.subtraction import (
     test_operand_readers,
     test_task,
 )
-from claims.subtraction.selectors import periodic, sign_relevant
 from claims.subtraction.source import PROBLEMS
 from fixtures.subtraction import CHECKPOINTS
 from mechtests import Verdict, findings

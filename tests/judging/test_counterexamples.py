@@ -43,7 +43,7 @@ def fails_where(condition, family=GRID, margin=None, size=32):
     """The body of a claim that fails on the inputs for which ``condition`` holds."""
 
     def body(evidence, **_):
-        for inputs in evidence.batches(family, size):
+        for inputs in evidence.batches(family, size=size):
             evidence.observe(~condition(**inputs), margin and margin(**inputs))
 
     return body
@@ -70,8 +70,8 @@ class Recorder:
     def __call__(self, evidence, **arguments):
         plain = evidence.batches
 
-        def batches(family, size=32):
-            for batch in plain(family, size):
+        def batches(family, **options):
+            for batch in plain(family, **options):
                 self.batches.append(tuple(zip(*(values.tolist() for values in batch.values()), strict=True)))
                 yield batch
 

@@ -164,7 +164,7 @@ class TestControls:
                 evidence.observe(numbers < rate)
             units[rate] = evidence.estimate().units
 
-        claim = stated(Rate(at_least=0.5), instead("rate", *controls))
+        claim = stated(Rate(at_least=0.5), instead(rate=list(controls)))
         judgement = Judge(Settings(budget=budget)).judge(
             claim, Body(measure), {"toy": toy(), "rate": model}, {"rate": model}
         )
@@ -203,7 +203,7 @@ class TestControls:
                 if evidence.estimate().units == 96:
                     return
 
-        claim = stated(Rate(at_least=0.5), instead("rate", 99))
+        claim = stated(Rate(at_least=0.5), instead(rate=99))
         judgement = Judge(Settings()).judge(claim, body := Body(measure), {"toy": toy(), "rate": 100}, {"rate": 100})
         assert judgement.verdict is Verdict.VACUOUS
         assert len(body.calls) == 4
@@ -212,7 +212,7 @@ class TestControls:
         def measure(evidence, toy, rate):
             evidence.observe([True] * rate + [False])
 
-        claim = stated(Rate(at_least=0.5), instead("rate", 99))
+        claim = stated(Rate(at_least=0.5), instead(rate=99))
         judgement = Judge(Settings()).judge(claim, body := Body(measure), {"toy": toy(), "rate": 100}, {"rate": 100})
         assert judgement.verdict is Verdict.VACUOUS
         assert len(body.calls) == 2
@@ -226,12 +226,12 @@ class TestReplacement:
         return Judge(Settings()).judge(stated(Value(above=1), control), body, arguments, {name: value}), body
 
     def test_takes_every_alternative_named(self):
-        judgement, body = self.judged(instead("factor", 2, -2), 3, lambda evidence, toy, factor: evidence.value(factor))
+        judgement, body = self.judged(instead(factor=[2, -2]), 3, lambda evidence, toy, factor: evidence.value(factor))
         assert [call["factor"] for call in body.calls] == [3, 2, -2]
         assert (judgement.verdict, judgement.controls[0].p_value) == (Verdict.SUPPORTED, None)
 
     def test_keeps_the_system(self):
-        _, body = self.judged(instead("factor", 2), 3, lambda evidence, toy, factor: evidence.value(factor))
+        _, body = self.judged(instead(factor=2), 3, lambda evidence, toy, factor: evidence.value(factor))
         assert body.calls[0]["toy"] is body.calls[1]["toy"]
 
     def test_takes_every_other_head(self):
@@ -267,7 +267,7 @@ class TestReplacement:
             (other("head"), {"toy": toy(), "head": Head(0, 0)}),  # a system without heads
             (untrained, {"step": 3}),  # no system
             (shuffled_weights, {"step": 3}),
-            (instead("factor"), {"toy": toy(), "factor": 1}),
+            (instead(factor=[]), {"toy": toy(), "factor": 1}),
         ],
         ids=lambda value: getattr(value, "name", ""),
     )

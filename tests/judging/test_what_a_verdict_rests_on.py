@@ -68,7 +68,7 @@ class TestTrail:
 
     def test_of_an_exact_value_or_of_nothing_is_empty(self):
         exact, nothing = evidence_for(Value(above=0)), evidence_for(Rate(at_least=0.5))
-        exact.exact(1.0)
+        exact.value(1.0)
         nothing.undefined("there is nothing")
         assert exact.trail() == nothing.trail() == []
 
@@ -136,7 +136,7 @@ class TestJudgementsOfOtherClaims:
         assert known.rests_on == ()
 
     def test_that_a_control_asks_for_are_not(self):
-        replaced = instead("finding", finding_of(negative))
+        replaced = instead(finding=finding_of(negative))
         judgement, _ = universal(replaced)
         assert {one.claim.id for one in judgement.rests_on} == {"toy/weights/positive"}
 

@@ -10,15 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from claims.induction.source import sequences
+from claims.induction.inputs import Tokens, discovery_sequences
 from mechtests import Head, memoized
-from mechtests.families import RepeatedSequences
 from mechtests.instruments import attention_to, previous_token_targets
 from mechtests.systems import LanguageModel
-
-DISCOVERY = 128
-"""Sequences on which heads are looked for. A claim draws its own, so that choosing the best of many heads here does not
-flatter them there; and every control chooses among its own heads in the same way."""
 
 
 class Scores(NamedTuple):
@@ -26,11 +21,6 @@ class Scores(NamedTuple):
 
     previous: Float[Tensor, " head"]
     prefix: Float[Tensor, " head"]
-
-
-def discovery_sequences(model: LanguageModel) -> RepeatedSequences:
-    """The sequences on which heads are looked for."""
-    return sequences(model).sample(DISCOVERY, torch.Generator().manual_seed(2**41))
 
 
 @memoized
@@ -45,6 +35,11 @@ def scores(model: LanguageModel) -> Scores:
             for where in (previous_token_targets(drawn.tokens), drawn.targets)
         )
     )
+
+
+def attention_of(model: LanguageModel, tokens: Tokens, head: Head) -> Float[Tensor, "sequence query key"]:
+    """How one head attends."""
+    return model.pattern(tokens, head.layer)[:, head.index]
 
 
 def induction_head(model: LanguageModel) -> Head:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from claims.subtraction.source import PROBLEMS
+from claims.subtraction.inputs import PROBLEMS
 from mechtests import memoized
 from mechtests.instruments import LinearFit, linear_fit, top_power_share
 from mechtests.systems import Subtraction
