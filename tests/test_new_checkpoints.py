@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from claims.subtraction.selectors import sign_relevant
+from claims.subtraction.neurons import sign_relevant
 
 from fixtures.subtraction import CHECKPOINTS
 from mechtests.cache import Cache
