@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from claims.subtraction.neurons import sign_relevant
 
+from claims.subtraction.neurons import sign_relevant
 from fixtures.subtraction import CHECKPOINTS
 from mechtests.cache import Cache
 from mechtests.checkpoints import save

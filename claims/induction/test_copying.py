@@ -75,7 +75,7 @@ def test_in_activations(induction, evidence, find=induction_head):
 
 @claim(
     "induction/copying/single-heads-dominate-the-logits",
-    "Where induction foretells the next token, the induction heads by themselves bring more to its logit than all "
+    "Where induction predicts the next token, the induction heads by themselves bring more to its logit than all "
     "other paths through the model together, on nine sequences in ten.",
     source=COPYING,
     expect=Rate(at_least=0.9),
@@ -92,5 +92,5 @@ def test_single_heads_dominate_the_logits(induction, evidence, heads=induction_h
         right = centred[tokens.roll(-1, 1)]  # at each position, the token after it
         paths = attributions(model.embedded(tokens), layers, model.patterns(tokens), right)
         signed = sum(term if path in single else -term for path, term in paths.items())
-        lead = mean_over(signed[:, :-1], drawn.foretold)
+        lead = mean_over(signed[:, :-1], drawn.predicted)
         evidence.observe(lead > 0, margin=lead)

@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from claims.subtraction.neurons import periodic, sign_relevant
 
 from claims.subtraction import (
     test_algorithm,
@@ -15,6 +14,7 @@ from claims.subtraction import (
     test_operand_readers,
     test_task,
 )
+from claims.subtraction.neurons import periodic, sign_relevant
 from claims.subtraction.source import PROBLEMS
 from fixtures.subtraction import CHECKPOINTS
 from mechtests import Verdict, findings
