@@ -20,8 +20,8 @@ from mechtests.instruments import prefix_matching_score, previous_token_score
 from mechtests.systems.induction.transformer import AttentionOnlyConfig, AttentionOnlyTransformer
 
 LEARNED = 1.0
-"""Loss, in nats, on the second showing of a random segment, below which a seed counts as one that learned induction. An
-untrained model has 5.5."""
+"""Loss, in nats, on the second occurrence of a random segment, below which a seed counts as one that learned induction.
+An untrained model has 5.5."""
 
 RECIPES = {"two-layer": Recipe(weight_decay=0.01, learning_rate=3e-3, batch=64, steps=5_000)}
 TRAJECTORY = {("two-layer", 0): (300, 700, 900, 950, 1000, 1050, 1100, 1150, 1200, 1400, 2000, 3000)}
@@ -90,7 +90,7 @@ class Induction:
 
     def _summary(self, losses: Tensor, repeated: Tensor, of: str) -> dict[str, float]:
         """Mean losses of the tokens after the first: all, those that go on with a copy, the others; and, on a repeated
-        segment, its first and its second showing, where the second's first token cannot be foreseen.
+        segment, its first and its second occurrence, where the second's first token cannot be foreseen.
         """
         going_on, half = self.held_out.going_on[:, 1:], self.source.n_ctx // 2
         return {

@@ -17,7 +17,7 @@ from mechtests.systems import LanguageModel
 
 
 class Scores(NamedTuple):
-    """Mean attention of each head, layer by layer, to the previous token and to the token that induction foretells."""
+    """Mean attention of each head, layer by layer, to the previous token and to the token that induction predicts."""
 
     previous: Float[Tensor, " head"]
     prefix: Float[Tensor, " head"]
@@ -43,7 +43,7 @@ def attention_of(model: LanguageModel, tokens: Tokens, head: Head) -> Float[Tens
 
 
 def induction_head(model: LanguageModel) -> Head:
-    """The head that attends most to the token that induction foretells."""
+    """The head that attends most to the token that induction predicts."""
     return strongest_induction_head(model)[0]
 
 
@@ -53,7 +53,7 @@ def previous_token_head(model: LanguageModel) -> Head:
 
 
 def strongest_induction_head(model: LanguageModel) -> list[Head]:
-    """The one head that attends most to the token that induction foretells."""
+    """The one head that attends most to the token that induction predicts."""
     return [model.heads[int(scores(model).prefix.argmax())]]
 
 
@@ -63,7 +63,7 @@ def strongest_previous_token_head(model: LanguageModel) -> list[Head]:
 
 
 def induction_heads(model: LanguageModel) -> list[Head]:
-    """Heads that attend half as much as the strongest, or more, to the token that induction foretells."""
+    """Heads that attend half as much as the strongest, or more, to the token that induction predicts."""
     return _half_as_strong(model, scores(model).prefix)
 
 

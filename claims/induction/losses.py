@@ -13,7 +13,7 @@ from mechtests.systems import LanguageModel
 
 
 def mean_over(
-    losses: Float[Tensor, "sequence foretold"], where: Bool[Tensor, "sequence pos"]
+    losses: Float[Tensor, "sequence predicted"], where: Bool[Tensor, "sequence pos"]
 ) -> Float[Tensor, " sequence"]:
     """Each sequence's mean loss over the tokens in ``where``."""
     asked = where[:, 1:].to(losses.device)
@@ -25,7 +25,7 @@ def segment_losses(
 ) -> tuple[Float[Tensor, " sequence"], Float[Tensor, " sequence"]]:
     """Mean loss on a segment's second occurrence: where nothing repeats, and where the segment does."""
     tokens = torch.cat([drawn.unrepeated, drawn.tokens])  # one pass for both
-    without, with_repeats = mean_over(model.losses(tokens, *edits(tokens)), drawn.foretold.repeat(2, 1)).chunk(2)
+    without, with_repeats = mean_over(model.losses(tokens, *edits(tokens)), drawn.predicted.repeat(2, 1)).chunk(2)
     return without, with_repeats
 
 

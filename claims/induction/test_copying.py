@@ -16,7 +16,7 @@ from claims.induction.inputs import sequences
 from claims.induction.losses import mean_over
 from claims.induction.source import IN_CONTEXT, LECTURE
 from mechtests import Mean, Rate, Value, claim, instead, shuffled_weights, untrained
-from mechtests.instruments import attributions, copying_score, positive_eigenvalue_share
+from mechtests.instruments import attributions, copying_score, eigenvalue_positivity
 
 COPYING = LECTURE.section("Induction head – copying")
 alone_and_together = pytest.mark.parametrize("heads", [strongest_induction_head, induction_heads])
@@ -38,16 +38,20 @@ def test_raises_the_attended_token(induction, heads, evidence):
 
 @claim(
     "induction/copying/positive-eigenvalues",
-    "Nine in ten eigenvalues of W_E·W_V·W_O·W_U have a positive real part.",
+    "The eigenvalues of W_E·W_V·W_O·W_U are mostly positive: their sum is at least four fifths of the sum of their "
+    "sizes.",
     source=COPYING,
-    expect=Value(at_least=0.9),
+    # Four fifths is what nine positive eigenvalues in ten come to when all are of one size: 0.9 - 0.1.
+    expect=Value(at_least=0.8),
     kind="structural",
     controls=[untrained, shuffled_weights, instead(heads=previous_token_heads)],
 )
 @alone_and_together
 def test_positive_eigenvalues(induction, heads, evidence):
     eigenvalues = copying_circuit(induction, heads(induction)).eigenvalues()
-    evidence.value(positive_eigenvalue_share(eigenvalues), len(eigenvalues))
+    if not eigenvalues.any():
+        return evidence.undefined("the heads write nothing")
+    evidence.value(eigenvalue_positivity(eigenvalues), len(eigenvalues))
 
 
 @claim(
@@ -71,7 +75,7 @@ def test_in_activations(induction, evidence, find=induction_head):
 
 @claim(
     "induction/copying/single-heads-dominate-the-logits",
-    "Where induction foretells the next token, the induction heads by themselves bring more to its logit than all "
+    "Where induction predicts the next token, the induction heads by themselves bring more to its logit than all "
     "other paths through the model together, on nine sequences in ten.",
     source=COPYING,
     expect=Rate(at_least=0.9),
@@ -88,5 +92,5 @@ def test_single_heads_dominate_the_logits(induction, evidence, heads=induction_h
         right = centred[tokens.roll(-1, 1)]  # at each position, the token after it
         paths = attributions(model.embedded(tokens), layers, model.patterns(tokens), right)
         signed = sum(term if path in single else -term for path, term in paths.items())
-        lead = mean_over(signed[:, :-1], drawn.foretold)
+        lead = mean_over(signed[:, :-1], drawn.predicted)
         evidence.observe(lead > 0, margin=lead)

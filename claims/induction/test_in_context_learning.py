@@ -12,7 +12,7 @@ CLEARLY = 0.95
 
 @claim(
     "induction/in-context-learning/repeats-are-easier",
-    "On nine sequences in ten a segment's second showing has a loss that is a twentieth or more below its first's.",
+    "On nine sequences in ten a segment's second occurrence has a loss that is a twentieth or more below its first's.",
     source=IN_CONTEXT_LEARNING,
     expect=Rate(at_least=0.9),
     kind="behavioural",
@@ -21,7 +21,7 @@ CLEARLY = 0.95
 def test_repeats_are_easier(induction, evidence, tokens=repeated):
     for drawn in evidence.batches(sequences(induction), size=32):
         losses = induction.losses(tokens(drawn))
-        easier = CLEARLY * mean_over(losses, drawn.shown_before) - mean_over(losses, drawn.foretold)
+        easier = CLEARLY * mean_over(losses, drawn.shown_before) - mean_over(losses, drawn.predicted)
         evidence.observe(easier > 0, margin=easier)
 
 

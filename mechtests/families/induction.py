@@ -13,14 +13,14 @@ from mechtests.families.family import Family, Integer, Real
 
 @dataclass(frozen=True, eq=False)
 class RepeatedSequences:
-    """A batch of sequences that end with the second showing of a segment; no other token occurs twice.
+    """A batch of sequences that end with the second occurrence of a segment; no other token occurs twice.
 
     Attributes:
         tokens: the sequences.
-        unrepeated: the same with other tokens in the place of the first showing, so that no token occurs twice. The
-            second showing is the same in both, so they differ in whether it has been seen before and in nothing else.
+        unrepeated: the same with other tokens in the place of the first occurrence, so that no token occurs twice. The
+            second occurrence is the same in both: they differ in whether it has been seen before, and in nothing else.
         length: how many tokens each segment has.
-        distance: by how many positions the second showing comes after the first.
+        distance: by how many positions the second occurrence comes after the first.
     """
 
     tokens: Int[Tensor, "sequence pos"]
@@ -45,8 +45,8 @@ class RepeatedSequences:
         return self._from_second(self._place, 0)
 
     @property
-    def foretold(self) -> Bool[Tensor, "sequence pos"]:
-        """The tokens that induction foretells: those of the second showing but its first, which comes unannounced."""
+    def predicted(self) -> Bool[Tensor, "sequence pos"]:
+        """The tokens that induction predicts: those of the second occurrence but its first, which comes unannounced."""
         return self._from_second(self._place, 1)
 
     @property
@@ -56,7 +56,7 @@ class RepeatedSequences:
 
     @property
     def targets(self) -> Int[Tensor, "sequence query"]:
-        """Where induction attends from each position of the second showing: after the first showing of its token.
+        """Where induction attends from each position of the second occurrence: after the first occurrence of its token.
 
         -1 elsewhere. Attention to these places in ``unrepeated`` is what position alone achieves.
         """
@@ -75,16 +75,16 @@ class RepeatedSequences:
 class RepeatedTokens(Family[RepeatedSequences]):
     """Sequences of different random tokens in which one segment has been shown before, at a random distance.
 
-    Length and distance are independent, and both showings lie in the sequence whole and apart.
+    Length and distance are independent, and both occurrences lie in the sequence whole and apart.
 
     Attributes:
         d_vocab: tokens are drawn from 0 to ``d_vocab - 1``, each at most once besides the repetition.
-        n_ctx: how long a sequence is; the second showing is its end.
+        n_ctx: how long a sequence is; the second occurrence is its end.
         length: tokens of the segment.
-        distance: from the first showing to the second, in positions.
+        distance: from the first occurrence to the second, in positions.
 
     Raises:
-        ValueError: two showings would overlap, or do not fit, or there are too few tokens.
+        ValueError: two occurrences would overlap, or do not fit, or there are too few tokens.
     """
 
     d_vocab: int = 256
@@ -96,7 +96,7 @@ class RepeatedTokens(Family[RepeatedSequences]):
         longest = self.length.high + self.distance.high
         if not 2 <= self.length.low <= self.length.high <= self.distance.low or longest > self.n_ctx:
             raise ValueError(
-                f"RepeatedTokens: two showings of {self.length.low} to {self.length.high} tokens, "
+                f"RepeatedTokens: two occurrences of {self.length.low} to {self.length.high} tokens, "
                 f"{self.distance.low} to {self.distance.high} positions apart, in {self.n_ctx} positions. Expected a "
                 "length of 2 or more, distances no shorter than the longest segment, and both together within n_ctx."
             )

@@ -1,4 +1,9 @@
-"""Instruments: pure functions from activations or weights to numbers, on whatever device their arguments are."""
+"""Instruments: pure functions from activations or weights to numbers, on whatever device their arguments are.
+
+Least squares, correlations, long sums, spectra and statistics of weights are worked out in float64 where the arguments
+are, whatever type these have, and eigenvalues and least-squares solutions on the CPU: float32 sums of thousands of
+terms differ from processor to processor.
+"""
 
 from mechtests.instruments.attention import (
     attention_pattern,
@@ -15,7 +20,6 @@ from mechtests.instruments.circuits import (
     Circuit,
     eigenvalue_positivity,
     ov_circuit,
-    positive_eigenvalue_share,
     qk_circuit,
     token_match_circuit,
 )
@@ -23,7 +27,7 @@ from mechtests.instruments.composition import composition_null, composition_scor
 from mechtests.instruments.copying import copying_score
 from mechtests.instruments.geometry import angle
 from mechtests.instruments.heads import Heads
-from mechtests.instruments.linear import LinearFit, correlation, linear_fit
+from mechtests.instruments.linear import LinearFit, correlation, linear_fit, rank_correlation
 from mechtests.instruments.paths import ScoreTerms, along_paths, attributions, score_terms
 from mechtests.instruments.spectrum import periodicity_p_values, top_power_share
 
@@ -47,11 +51,11 @@ __all__ = [
     "linear_fit",
     "ov_circuit",
     "periodicity_p_values",
-    "positive_eigenvalue_share",
     "prefix_matching_score",
     "previous_token_score",
     "previous_token_targets",
     "qk_circuit",
+    "rank_correlation",
     "score_terms",
     "token_match_circuit",
     "top_power_share",

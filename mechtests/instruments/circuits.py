@@ -2,14 +2,14 @@
 
 Source: Elhage et al., "A Mathematical Framework for Transformer Circuits" (2021). A circuit is a ``d_vocab × d_vocab``
 matrix of rank ``d_head`` at most. Its statistics are made from its two factors, so that a vocabulary of 50,000 costs
-thousands of times less than the whole matrix.
+thousands of times less than the whole matrix. Factors and statistics are worked out in float64, so that they are the
+same on every processor; eigenvalues on the CPU.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 AT_ONCE = 2**24
@@ -18,7 +18,7 @@ AT_ONCE = 2**24
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """The matrix ``left @ right``, never formed unless asked for by :meth:`dense`.
+    """The matrix ``left @ right``, never formed unless asked for by :meth:`dense`; its factors become float64.
 
     The sum of two circuits is a circuit: several heads with one pattern act as one of higher rank.
 
@@ -35,6 +35,8 @@ class Circuit:
                 f"Circuit: expected factors [row, rank] and [rank, column], found {tuple(self.left.shape)} and "
                 f"{tuple(self.right.shape)}."
             )
+        object.__setattr__(self, "left", self.left.double())
+        object.__setattr__(self, "right", self.right.double())
 
     def __add__(self, other: "Circuit") -> "Circuit":
         return Circuit(torch.cat([self.left, other.left], 1), torch.cat([self.right, other.right]))
@@ -50,7 +52,7 @@ class Circuit:
     def eigenvalues(self) -> Complex[Tensor, " rank"]:
         """The eigenvalues that can differ from zero: those of ``right @ left``, which are those of ``left @ right``."""
         self._square("eigenvalues")
-        return torch.linalg.eigvals(self.right @ self.left)
+        return torch.linalg.eigvals((self.right @ self.left).cpu())
 
     def diagonal(self) -> Float[Tensor, " row"]:
         self._square("a diagonal")
@@ -63,18 +65,27 @@ class Circuit:
         return on / n - off / (n * (n - 1))
 
     def diagonal_is_row_maximum(self) -> Bool[Tensor, " row"]:
-        """For each row whether no other entry is as great as the diagonal's; rows are formed a block at a time."""
-        diagonal, blocks = self.diagonal(), []
-        for first, rows in self._blocks():
-            place = torch.arange(len(rows), device=rows.device)
-            rows[place, first + place] = float("-inf")
-            blocks.append(diagonal[first : first + len(rows)] > rows.amax(1))
-        return torch.cat(blocks)
+        """For each row whether no other entry is as great as the diagonal's; rows are formed a block at a time.
 
-    def _blocks(self) -> Iterator[tuple[int, Float[Tensor, "some column"]]]:
-        height = max(1, AT_ONCE // self.shape[1])
-        for first in range(0, self.shape[0], height):
-            yield first, self.left[first : first + height] @ self.right
+        In float32 first, and again in float64 where the two are closer than float32 can tell.
+        """
+        self._square("a diagonal")
+        lead = self._lead(torch.arange(self.shape[0], device=self.left.device), torch.float32)
+        # What float32 may lose in a sum of products, by the Cauchy-Schwarz inequality.
+        rounding = (self.left.shape[1] + 2) * torch.finfo(torch.float32).eps
+        bound = 2 * rounding * self.left.norm(dim=1) * self.right.norm(dim=0).amax()
+        doubtful = (~(lead.abs() > bound)).nonzero()[:, 0]
+        lead[doubtful] = self._lead(doubtful, torch.float64)
+        return lead > 0
+
+    def _lead(self, rows: Int[Tensor, " some"], dtype: torch.dtype) -> Float[Tensor, " some"]:
+        """By how much the diagonal's entry exceeds the greatest other one of each of ``rows``."""
+        left, right, leads = self.left.to(dtype), self.right.to(dtype), [self.left.new_zeros(0)]
+        for some in rows.split(max(1, AT_ONCE // self.shape[1])):
+            entries = left[some] @ right
+            own = entries.gather(1, some[:, None])[:, 0]
+            leads.append((own - entries.scatter(1, some[:, None], float("-inf")).amax(1)).double())
+        return torch.cat(leads)
 
     def _square(self, what: str) -> None:
         if self.shape[0] != self.shape[1]:
@@ -88,6 +99,7 @@ def ov_circuit(
     W_U: Float[Tensor, "model vocab"],
 ) -> Circuit:
     """``W_E W_V W_O W_U``: how attending to each token (row) raises each logit (column)."""
+    W_E, W_V, W_O, W_U = (weight.double() for weight in (W_E, W_V, W_O, W_U))
     return Circuit(W_E @ W_V, W_O @ W_U)
 
 
@@ -95,6 +107,7 @@ def qk_circuit(
     W_E: Float[Tensor, "vocab model"], W_Q: Float[Tensor, "model d_head"], W_K: Float[Tensor, "model d_head"]
 ) -> Circuit:
     """``W_E W_Q W_Kᵀ W_Eᵀ``: the score of each token as a query (row) for each token as a key (column), undivided."""
+    W_E, W_Q, W_K = (weight.double() for weight in (W_E, W_Q, W_K))
     return Circuit(W_E @ W_Q, (W_E @ W_K).T)
 
 
@@ -111,11 +124,15 @@ def token_match_circuit(
     large diagonal: the query matches keys that come after its own token (the lecture's "token match" tensor; the
     K-composition term of Elhage et al., 2021).
     """
+    W_E, W_Q, W_K, W_V, W_O = (weight.double() for weight in (W_E, W_Q, W_K, W_V, W_O))
     return Circuit(W_E @ W_Q, (W_E @ (W_V @ (W_O @ W_K))).T)
 
 
 def eigenvalue_positivity(eigenvalues: Complex[Tensor, " rank"]) -> float:
-    """``Σ λ / Σ |λ|``: 1 when all are real and positive, as a matrix that copies has them; -1 when all are negative.
+    """``Σ Re λ / Σ |λ|``: 1 when all are real and positive, as a matrix that copies has them; -1 when all are negative.
+
+    The eigenvalues of a real matrix sum to a real number, so these are the sums of Elhage et al. An eigenvalue counts
+    by its size, so that the sign of one that is zero but for rounding does not matter. Near 0 for a random matrix.
 
     Source: Elhage et al. (2021), "Summarizing OV/QK matrices".
 
@@ -126,8 +143,3 @@ def eigenvalue_positivity(eigenvalues: Complex[Tensor, " rank"]) -> float:
     if total == 0:
         raise ValueError("eigenvalue_positivity: all eigenvalues are zero, so they have no sign.")
     return float(eigenvalues.real.sum()) / total
-
-
-def positive_eigenvalue_share(eigenvalues: Complex[Tensor, " rank"]) -> float:
-    """The share of eigenvalues whose real part is above zero; half of them for a random matrix."""
-    return float((eigenvalues.real > 0).double().mean())

@@ -20,7 +20,7 @@ def composition_scores(writers: Heads, readers: Heads, into: Into) -> Float[Tens
 
     ``W_OV = W_V W_O`` is the writer's; ``W`` is the reader's ``W_Q W_Kᵀ`` for Q-composition, ``W_K W_Qᵀ`` for
     K-composition and ``W_V W_O`` for V-composition; a head of no weight composes with none, and scores 0. No product as
-    large as the model's width squared is formed.
+    large as the model's width squared is formed. All is worked out in float64.
     """
     writes, reads = _thin(writers, readers, into)
     products = torch.einsum("w d m, r m e -> w r d e", writes, reads)
@@ -41,7 +41,7 @@ def composition_null(
     writes, reads = _thin(writers, readers, into)
     s, t = (torch.linalg.svdvals(thin).square() for thin in (writes, reads))
     model = writes.shape[2]
-    drawn = torch.randn(draws, model, t.shape[1], generator=generator, dtype=torch.float64).to(s)
+    drawn = torch.randn(draws, model, t.shape[1], generator=generator, dtype=torch.float64).to(s.device)
     # Q of a Gaussian matrix is uniform up to the signs of its columns, which the squares do not see.
     blocks = torch.linalg.qr(drawn).Q[:, : s.shape[1]].square()
     s, t = (torch.where(one.sum(1, keepdim=True) > 0, one / one.sum(1, keepdim=True), 0.0) for one in (s, t))
@@ -57,4 +57,5 @@ def _thin(
         "k": (readers.W_K, readers.W_Q),
         "v": (readers.W_V, readers.W_O.mT),
     }[into]
-    return torch.linalg.qr(writers.W_V).R @ writers.W_O, near @ torch.linalg.qr(far).R.mT
+    W_V, W_O, near, far = (weight.double() for weight in (writers.W_V, writers.W_O, near, far))
+    return torch.linalg.qr(W_V).R @ W_O, near @ torch.linalg.qr(far).R.mT

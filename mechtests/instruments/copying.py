@@ -20,11 +20,11 @@ def copying_score(
     mean of ``pattern`` for one that raises all alike, 0 for one that raises no token of the sequence.
 
     Source: Olsson et al., "In-context Learning and Induction Heads" (2022), head activation evaluators, where the share
-    is rescaled afterwards. Logits of the sequence's tokens alone are formed.
+    is rescaled afterwards. Sums are made in float64. Logits of the sequence's tokens alone are formed.
     """
-    columns = (W_U - W_U.mean(1, keepdim=True)).T[tokens]
+    columns = (W_U - W_U.mean(1, keepdim=True, dtype=torch.float64).to(W_U)).T[tokens]
     raised = (z @ torch.einsum("b j m, h d m -> b h d j", columns, W_O)).relu()
-    showings = (tokens.unsqueeze(2) == tokens.unsqueeze(1)).sum(2)
-    every = (raised / showings[:, None, None]).sum((2, 3))
-    attended = (pattern * raised).sum((2, 3))
+    occurrences = (tokens.unsqueeze(2) == tokens.unsqueeze(1)).sum(2)
+    every = (raised / occurrences[:, None, None]).sum((2, 3), dtype=torch.float64)
+    attended = (pattern * raised).sum((2, 3), dtype=torch.float64)
     return torch.where(every > 0, attended / every, 0.0)

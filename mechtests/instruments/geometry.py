@@ -6,11 +6,12 @@ from torch import Tensor
 
 
 def angle(u: Float[Tensor, " d"], v: Float[Tensor, " d"]) -> float:
-    """The angle between two directions, in degrees from 0 (aligned) to 180 (opposed).
+    """The angle between two directions, in degrees from 0 (aligned) to 180 (opposed), worked out in float64.
 
     Raises:
         ValueError: a vector is zero and has no direction.
     """
+    u, v = u.double(), v.double()
     lengths = u.norm() * v.norm()
     if lengths == 0:
         raise ValueError("angle: a zero vector has no direction.")

@@ -1,4 +1,4 @@
-"""Periodicity of activations over operands that lie on a number line."""
+"""Periodicity of activations over operands that lie on a number line, worked out in float64."""
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ def top_power_share(grid: Float[Tensor, "target a b"], components: int) -> Float
 
     A wave is one frequency of the two-dimensional discrete Fourier transform together with its complex conjugate.
     """
+    grid = grid.double()
     if not len(grid):
         return grid.new_zeros(0)  # the FFT library refuses an empty batch
     n_a, n_b = grid.shape[1:]
@@ -53,6 +54,7 @@ def periodicity_p_values(
         around = summed[..., first + width] - summed[..., first] - power
         return torch.where(around > 0, power / around, 0.0)[..., SLOWEST - 1 :].amax(-1)
 
+    series = series.double()
     orders = torch.stack([torch.randperm(series.shape[1], generator=generator) for _ in range(draws)])
     null: Float[Tensor, "target draw"] = greatest(series[:, orders.to(series.device)])
     return (1 + (null >= greatest(series).unsqueeze(1)).sum(1)) / (1 + draws)

@@ -88,7 +88,7 @@ class LanguageModel(System):
         """Logits of the token after each position, with ``edits`` made on the way."""
         return self.activations(tokens, [self.logits_site], *edits)[self.logits_site]
 
-    def losses(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence foretold"]:
+    def losses(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence predicted"]:
         """Cross-entropy, in nats, of every token but the first given those before it, with ``edits`` made.
 
         They are kept, and the logits that they are worked out of are not, which are as many times larger as there are
@@ -99,7 +99,7 @@ class LanguageModel(System):
 
 def _losses(
     logits: Float[Tensor, "sequence pos vocab"], tokens: Int[Tensor, "sequence pos"]
-) -> Float[Tensor, "sequence foretold"]:
-    asked, foretold = logits[:, :-1], tokens[:, 1:].to(logits.device)
+) -> Float[Tensor, "sequence predicted"]:
+    asked, predicted = logits[:, :-1], tokens[:, 1:].to(logits.device)
     # One row a token: five times as fast as with the vocabulary along the second of three axes.
-    return cross_entropy(asked.flatten(0, 1), foretold.flatten(), reduction="none").view(foretold.shape)
+    return cross_entropy(asked.flatten(0, 1), predicted.flatten(), reduction="none").view(predicted.shape)

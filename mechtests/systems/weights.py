@@ -1,7 +1,10 @@
-"""What tells the weights and the architecture of a module from all others."""
+"""What tells the weights and the architecture of a module from all others, and modules with other weights."""
 
+import copy
 import hashlib
+from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from mechtests.cache.digests import digest
@@ -33,3 +36,33 @@ def version_of(module: nn.Module) -> list[tuple[int, int]]:
         if layer is not None:
             versions += version_of(layer)
     return versions
+
+
+def redrawn(module: nn.Module, owner: str) -> nn.Module:
+    """A copy with weights drawn anew, by ``reset_parameters`` of every layer that has some.
+
+    Raises:
+        NotImplementedError: some layer with weights has no ``reset_parameters``; ``owner`` is the system's class.
+    """
+    module = copy.deepcopy(module)
+    for path, layer in module.named_modules():
+        if next(layer.parameters(recurse=False), None) is not None:
+            reset: Callable[[], None] | None = getattr(layer, "reset_parameters", None)
+            if reset is None:
+                raise NotImplementedError(
+                    f"{owner} cannot make an untrained twin: {path or type(layer).__name__} has "
+                    "weights and no reset_parameters. Override fresh_module to return a module with new weights."
+                )
+            reset()
+    return module
+
+
+def permuted(module: nn.Module, seed: int) -> nn.Module:
+    """A copy in which the entries of each weight are permuted among themselves."""
+    generator = torch.Generator().manual_seed(seed)
+    module = copy.deepcopy(module)
+    with torch.no_grad():
+        for weight in module.parameters():
+            order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
+            weight.copy_(weight.flatten()[order].reshape(weight.shape))
+    return module

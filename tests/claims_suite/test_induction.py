@@ -44,7 +44,7 @@ ABLATIONS = (
 
 TOKENS, PLACES = 66, 64
 TOKEN, BEFORE, FORETOLD, PLACE = (slice(begin, begin + TOKENS) for begin in range(0, 4 * TOKENS, TOKENS))
-"""Parts of the residual stream: the token, the one before it, the one that induction foretells, and the position."""
+"""Parts of the residual stream: the token, the one before it, the one that induction predicts, and the position."""
 READER, WRITER = Head(0, 1), Head(1, 2)
 """The previous-token head and the induction head."""
 SHARP = 100.0
@@ -124,7 +124,7 @@ class TestTheLecturesAlgorithm:
     def test_is_what_the_model_written_by_hand_computes(self, hand, family):
         drawn = family(hand).sample(32, torch.Generator().manual_seed(0))
         told = hand.logits(drawn.tokens)[:, :-1].argmax(-1)
-        assert (told == drawn.tokens[:, 1:])[drawn.foretold[:, 1:]].all()
+        assert (told == drawn.tokens[:, 1:])[drawn.predicted[:, 1:]].all()
 
     def test_its_heads_are_found(self, hand):
         assert previous_token_head(hand) == READER

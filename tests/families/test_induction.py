@@ -26,13 +26,13 @@ def test_a_sequence_written_out():
     assert tokens[:2] + tokens[5:] == unrepeated[:2] + unrepeated[5:]
     assert sequences.first[0].nonzero().flatten().tolist() == [2, 3, 4]
     assert sequences.second[0].nonzero().flatten().tolist() == [7, 8, 9]
-    assert sequences.foretold[0].nonzero().flatten().tolist() == [8, 9]
+    assert sequences.predicted[0].nonzero().flatten().tolist() == [8, 9]
     assert sequences.targets[0].tolist() == [-1] * 7 + [3, 4, 5]
 
 
 @steady
 @given(SMALL.strategy())
-def test_the_second_showing_repeats_the_first_and_nothing_else_is_repeated(sequences):
+def test_the_second_occurrence_repeats_the_first_and_nothing_else_is_repeated(sequences):
     tokens, unrepeated = sequences.tokens[0], sequences.unrepeated[0]
     length = sequences.length.item()
     assert tokens[sequences.first[0]].equal(tokens[sequences.second[0]])
@@ -46,9 +46,9 @@ def test_the_second_showing_repeats_the_first_and_nothing_else_is_repeated(seque
 @given(SMALL.strategy())
 def test_the_targets_are_those_of_induction(sequences):
     assert sequences.targets.equal(induction_targets(sequences.tokens))
-    foretold = sequences.foretold[0].nonzero().flatten()
-    predicted = sequences.tokens[0, sequences.targets[0, foretold - 1]]
-    assert predicted.equal(sequences.tokens[0, foretold])
+    predicted = sequences.predicted[0].nonzero().flatten()
+    attended = sequences.tokens[0, sequences.targets[0, predicted - 1]]
+    assert attended.equal(sequences.tokens[0, predicted])
 
 
 def test_lengths_distances_and_tokens_are_uniform():
@@ -93,7 +93,7 @@ def test_the_strategy_shrinks_to_the_shortest_segment_nearby():
     [((2, 9), (8, 20), 40), ((2, 9), (9, 32), 40), ((1, 9), (9, 20), 40)],
     ids=["overlapping", "too long", "one token"],
 )
-def test_showings_that_do_not_fit_are_refused(length, distance, n_ctx):
+def test_occurrences_that_do_not_fit_are_refused(length, distance, n_ctx):
     with pytest.raises(ValueError, match="Expected a length of 2 or more"):
         RepeatedTokens(256, n_ctx, Integer(*length), Integer(*distance))
 

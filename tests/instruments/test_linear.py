@@ -5,9 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from sklearn.linear_model import LinearRegression
 
-from mechtests.instruments import correlation, linear_fit
+from mechtests.instruments import correlation, linear_fit, rank_correlation
 
 OPERANDS = torch.cartesian_prod(torch.arange(100.0), torch.arange(100.0))
 steady = settings(deadline=None, derandomize=True, max_examples=40)
@@ -70,10 +71,9 @@ class TestLinearFit:
         exact = LinearRegression().fit(OPERANDS.double(), pre.double())
         predicted = torch.tensor(exact.predict(OPERANDS.double()))
         r2 = 1 - (pre - predicted).square().sum(0) / (pre.double() - pre.double().mean(0)).square().sum(0)
-        assert fit.r2.dtype == torch.float32
-        close(fit.r2.double(), r2, 1e-5)
-        close(fit.slopes.double(), torch.tensor(exact.coef_.T), 1e-5)
-        close(fit.predict(OPERANDS).double(), predicted, 1e-4)
+        close(fit.r2, r2)
+        close(fit.slopes, torch.tensor(exact.coef_.T))
+        close(fit.predict(OPERANDS), predicted)
 
     @steady
     @given(seeds, st.floats(1e-3, 1e3), st.floats(-100, 100))
@@ -134,9 +134,9 @@ class TestCorrelation:
     def test_scale_shift_and_order_do_not_matter_and_a_turned_sign_turns_it(self, seed, factor, shift):
         x, y = normal(20, seed=seed), normal(20, seed=seed + 1)
         order = np.random.default_rng(seed).permutation(20)
-        assert correlation((factor * x + shift)[order], y[order]) == pytest.approx(correlation(x, y), abs=1e-9)
-        assert correlation(-x, y) == pytest.approx(-correlation(x, y), abs=1e-9)
-        assert correlation(y, x) == pytest.approx(correlation(x, y), abs=1e-9)
+        assert correlation((factor * x + shift)[order], y[order]) == pytest.approx(correlation(x, y).item(), abs=1e-9)
+        assert correlation(-x, y) == pytest.approx(-correlation(x, y).item(), abs=1e-9)
+        assert correlation(y, x) == pytest.approx(correlation(x, y).item(), abs=1e-9)
 
     @pytest.mark.parametrize("units", [0, 1, 2])
     def test_refuses_fewer_than_three_units(self, units):
@@ -148,3 +148,35 @@ class TestCorrelation:
     def test_refuses_a_side_that_does_not_vary(self, constant, units):
         with pytest.raises(ValueError, match="three or more that vary"):
             correlation(torch.full((units,), constant), normal(units, dtype=torch.float32))
+
+    @pytest.mark.parametrize("of", [correlation, rank_correlation])
+    def test_is_that_of_every_row_and_of_what_does_not_vary_what_is_asked(self, of):
+        x, y = normal(4, 2, 20), normal(2, 20, seed=1)
+        x[1, 0] = 0.1  # whose mean over 20 is another float
+        found = of(x, y, constant=0.0)
+        assert found.shape == (4, 2)
+        assert found[1, 0] == 0
+        assert found[2, 1] == pytest.approx(of(x[2, 1], y[1]).item(), abs=1e-12)
+
+    def test_of_float32_is_worked_out_in_float64(self):
+        x, y = (normal(100_000, seed=seed).float() + 50 for seed in (0, 1))
+        assert correlation(x, y).item() == pytest.approx(np.corrcoef(x.double(), y.double())[0, 1], abs=1e-12)
+
+
+class TestRankCorrelation:
+    @steady
+    @given(seeds, st.integers(20, 50))
+    def test_agrees_with_scipy_with_ties_and_without(self, seed, units):
+        x, y = normal(units, seed=seed), normal(units, seed=seed + 1).round()
+        assert rank_correlation(x, y) == pytest.approx(spearmanr(x, y)[0], abs=1e-9)
+
+    @steady
+    @given(seeds)
+    def test_what_keeps_the_order_keeps_it(self, seed):
+        x, y = normal(20, seed=seed), normal(20, seed=seed + 1)
+        assert rank_correlation(x.exp(), y) == pytest.approx(rank_correlation(x, y).item(), abs=1e-9)
+        assert rank_correlation(x, x**3) == pytest.approx(1)
+
+    def test_refuses_a_side_that_does_not_vary(self):
+        with pytest.raises(ValueError, match="three or more that vary"):
+            rank_correlation(torch.ones(5), normal(5))

@@ -209,8 +209,8 @@ class Subtraction(System):
 
 
 def sign_difference(logits: Float[Tensor, "problem vocab"]) -> Float[Tensor, " problem"]:
-    """``logit(+) - logit(-)``: above zero where the model prefers ``+``."""
-    return logits[:, PLUS] - logits[:, MINUS]
+    """``logit(+) - logit(-)`` in float64: above zero where the model prefers ``+``."""
+    return logits[:, PLUS].double() - logits[:, MINUS].double()
 
 
 def sign_correct(logits: Float[Tensor, "problem vocab"], problems: Problems) -> Bool[Tensor, " problem"]:
@@ -219,8 +219,8 @@ def sign_correct(logits: Float[Tensor, "problem vocab"], problems: Problems) -> 
 
 
 def sign_loss(logits: Float[Tensor, "problem vocab"], problems: Problems) -> Float[Tensor, " problem"]:
-    """Cross-entropy of the right sign, in nats."""
-    return cross_entropy(logits, _signs(problems).to(logits.device), reduction="none")
+    """Cross-entropy of the right sign, in nats, worked out in float64."""
+    return cross_entropy(logits.double(), _signs(problems).to(logits.device), reduction="none")
 
 
 def embedding_of(*tokens: str) -> Place:
