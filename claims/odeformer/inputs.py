@@ -46,7 +46,7 @@ SIGN, DIGITS = 1, (2, 3)
 
 
 def sigmoids(midpoints: Iterable[float], steepnesses: Iterable[float]) -> Trajectories:
-    """All sigmoids with these parameters, rising and falling. The amplitude is scaled away before the model reads it."""
+    """All sigmoids with these parameters, rising and falling. Their amplitude is scaled away before they are read."""
     every = product(steepnesses, midpoints, (0, 1))
     return SIGMOIDS.at([{"amplitude": 1.0, "steepness": b, "midpoint": t, "direction": d} for b, t, d in every])
 

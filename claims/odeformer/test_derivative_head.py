@@ -36,7 +36,8 @@ SMALL_GRID = sigmoids((3.0, 5.0, 7.0), (1.0, 2.0, 4.0))
 SHOWN = sigmoids((5.5,), (2.0,))[:1]
 """A falling sigmoid, for the figure."""
 
-each_head = pytest.mark.parametrize("head", [Head(2, 7), steepest_head])
+L2H7 = Head(2, 7)
+each_head = pytest.mark.parametrize("head", [L2H7, steepest_head])
 """The report's head, and the one that does it best on other sigmoids."""
 
 
@@ -88,7 +89,7 @@ def test_follows_the_transition(odeformer, head, quantity, evidence):
     controls=[untrained],
     published="“one of the heads (namely layer 2 head 7)”",
 )
-def test_stands_out(odeformer, evidence, head=Head(2, 7)):
+def test_stands_out(odeformer, evidence, head=L2H7):
     head, shares = the_head(odeformer, head, evidence), evaluation_steep_shares(odeformer).mean(-1)
     rivals = [float(shares[other.layer, other.index]) for other in odeformer.heads if other != head]
     evidence.rank(shares[head.layer, head.index], rivals)
@@ -220,7 +221,7 @@ def test_steepness_limit_of_the_head(odeformer, head, evidence):
     controls=[untrained, instead(head=[Head(2, i) for i in range(16) if i != 7])],
 )
 @pytest.mark.parametrize("ablation", ABLATIONS)
-def test_necessary(odeformer, ablation, evidence, head=Head(2, 7)):
+def test_necessary(odeformer, ablation, evidence, head=L2H7):
     head, reference = the_head(odeformer, head, evidence), SIGMOIDS.discovery(DISCOVERY)
     evidence.census(damage(odeformer, SMALL_GRID, odeformer.ablate(head, ABLATIONS[ablation], reference)))
 

@@ -1,9 +1,9 @@
 """MAT point: does one input point get most of the tokens' attention, and what makes it that point?
 
 The mostly-attended-to point is the one with the greatest value-weighted cross-attention, summed over heads and tokens.
-The encoder does not see the places of its points, so a point can stand out by its time and its state alone. Claims about
-an index are stated as the report states them, on evenly spaced points, where index and time are one; ``time-not-index``
-tells the two apart.
+The encoder does not see the places of its points, so a point can stand out by its time and its state alone. Claims
+about an index are stated as the report states them, on evenly spaced points, where index and time are one;
+``time-not-index`` tells the two apart.
 """
 
 from dataclasses import replace
@@ -128,7 +128,7 @@ def test_low_norm(odeformer, norms, evidence):
 def test_gradual(odeformer, evidence):
     attention = over_heads(evaluation_attention(odeformer).value)
     steps = attention.diff(dim=1)
-    before = torch.arange(POINTS - 1) < mat_points(attention)[:, None]
+    before = torch.arange(POINTS - 1) < the_mat_point(attention)[:, None]
     wrong = torch.where(before, -steps, steps).clamp(min=0).sum(1)
     evidence.observe(wrong <= 0.1 * steps.abs().sum(1))
 
@@ -332,8 +332,8 @@ def test_time_not_index(odeformer, evidence):
 
 @claim(
     "odeformer/mat-point/necessary",
-    "Without the point, the tokens that the model would write change more than without another point drawn at random, on "
-    "more than half of all harmonics.",
+    "Without the point, the tokens that the model would write change more than without another point drawn at random, "
+    "on more than half of all harmonics.",
     source=ATTENTION_LENS,
     expect=Rate(above=0.5),
     kind="causal",
