@@ -64,12 +64,10 @@ def attention_on(model: Odeformer, harmonics: Trajectories) -> Attention:
     # The token that divides the equations; the query before it predicts it, so that it belongs to neither.
     divider = (tokens == model.vocabulary.id("|")).int().argmax(1, keepdim=True) - 1
     positions = torch.arange(tokens.shape[1], device=tokens.device)
+    first, second = counted & (positions < divider), counted & (positions > divider)
+    means = (plain, counted), (value, counted), (plain, first), (plain, second)
     return Attention(
-        *(_mean(pattern, counted).unflatten(0, (cross, -1)) for pattern in (plain, value)),
-        *(
-            _mean(plain, counted & side).unflatten(0, (cross, -1))
-            for side in (positions < divider, positions > divider)
-        ),
+        *(_mean(pattern, queries).unflatten(0, (cross, -1)) for pattern, queries in means),
         *(one.mean(2).transpose(0, 1).cpu().unflatten(0, (encoder, -1)) for one in (encoder_plain, encoder_value)),
         activations["encoded"].norm(dim=-1).cpu(),
     )

@@ -18,7 +18,7 @@ def of_stack(attention, stack):
 
 
 def sinks(plain, value, weighting):
-    """Whether each head has a sink, per trajectory; exchanged, a point that gets little attention and passes much on."""
+    """Whether each head has a sink per trajectory; exchanged, a point that gets little attention and passes much on."""
     much, little = (plain, value) if weighting == "in_its_place" else (value, plain)
     return ((much >= MUCH / plain.shape[-1]) & (little <= LITTLE / plain.shape[-1])).any(-1)
 

@@ -116,9 +116,8 @@ def test_what_pads_the_points_does_not_leak(odeformer, trajectory, padding, seed
     inputs = points, counts, *equations = with_equations(odeformer, trajectory)
     shape = (2, POINTS + padding, points.shape[2])
     # The second trajectory is as long as the batch is wide, which the package asks for.
-    batch = torch.randint(odeformer.n_point_tokens, shape, generator=torch.Generator().manual_seed(seed)).to(
-        points.device
-    )
+    generator = torch.Generator().manual_seed(seed)
+    batch = torch.randint(odeformer.n_point_tokens, shape, generator=generator).to(points.device)
     batch[0, :POINTS] = points[0]
     longer = batch, torch.cat([counts, counts + padding]), *(torch.cat([one, one]) for one in equations)
     assert_same(odeformer.output(*longer)[:1], odeformer.output(*inputs))
