@@ -2,7 +2,7 @@
 
 import pytest
 
-from claims.odeformer.attended import discovered, judged, shares
+from claims.odeformer.attention import discovery_attention, evaluation_attention, shares
 from claims.odeformer.source import ATTENTION_LENS
 from mechtests import Rate, claim, instead, shuffled_weights, untrained
 
@@ -11,25 +11,16 @@ MUCH, LITTLE = 3, 1
 attention."""
 
 
-def sinks(plain, value):
-    """Whether each head has a sink, on each trajectory."""
-    points = plain.shape[-1]
-    return ((shares(plain) >= MUCH / points) & (shares(value) <= LITTLE / points)).any(-1)
+def of_stack(attention, stack):
+    """Plain and value-weighted attention that points get from the encoder's heads or from the cross-attention heads."""
+    cross, encoder = (attention.plain, attention.value), (attention.encoder_plain, attention.encoder_value)
+    return [shares(profile.flatten(0, 1)) for profile in (encoder if stack == "encoder" else cross)]
 
 
-def of_stack(attended, stack):
-    """Plain and value-weighted attention that points get, from the encoder's points or from the decoder's words."""
-    return (attended.encoder_plain, attended.encoder_value) if stack == "encoder" else (attended.plain, attended.value)
-
-
-def in_its_place(plain, value):
-    """Attention, plain and value-weighted."""
-    return plain, value
-
-
-def exchanged(plain, value):
-    """Each in the place of the other: points that get little attention, and pass much on."""
-    return value, plain
+def sinks(plain, value, weighting):
+    """Whether each head has a sink per trajectory; exchanged, a point that gets little attention and passes much on."""
+    much, little = (plain, value) if weighting == "in_its_place" else (value, plain)
+    return ((much >= MUCH / plain.shape[-1]) & (little <= LITTLE / plain.shape[-1])).any(-1)
 
 
 @claim(
@@ -38,16 +29,16 @@ def exchanged(plain, value):
     "no more than the mean of its value-weighted attention.",
     source=ATTENTION_LENS,
     expect=Rate(at_least=0.9),
-    controls=[untrained, shuffled_weights, instead(weighting=exchanged)],
+    controls=[untrained, shuffled_weights, instead(weighting="exchanged")],
     published="“concrete proof that null attentions or attention sinks exist”",
 )
 @pytest.mark.parametrize("stack", ["encoder", "cross"])
-@pytest.mark.parametrize("weighting", [in_its_place], ids=["plain-over-value"])
-def test_sinks_exist(odeformer, stack, weighting, evidence):
-    head = int(sinks(*weighting(*of_stack(discovered(odeformer), stack))).double().mean(1).argmax())
-    profiles = [profile[head] for profile in weighting(*of_stack(judged(odeformer), stack))]
-    evidence.observe(sinks(*profiles))
-    for name, profile in zip(("plain", "value-weighted"), of_stack(judged(odeformer), stack), strict=True):
+def test_sinks_exist(odeformer, stack, evidence, weighting="in_its_place"):
+    found = sinks(*of_stack(discovery_attention(odeformer), stack), weighting)
+    head = int(found.double().mean(1).argmax())
+    plain, value = (profiles[head] for profiles in of_stack(evaluation_attention(odeformer), stack))
+    evidence.observe(sinks(plain, value, weighting))
+    for name, profile in (("plain", plain), ("value-weighted", value)):
         label = f"{name} attention to each point, in shares of a point, mean over harmonics"
         points = profile.shape[-1]
-        evidence.figure(label, range(1, points + 1), points * shares(profile[head]).mean(0))
+        evidence.figure(label, range(1, points + 1), points * profile.mean(0))

@@ -1,79 +1,45 @@
 """Derivative head: does one encoder head attend where the trajectory is steep?"""
 
-from itertools import product
-
 import pytest
 import torch
 
-from claims.odeformer.measures import (
-    SHARE,
-    averaged,
-    centre,
-    loss,
-    rank_correlation,
-    received,
-    share_on,
-    speed,
-    steep,
-    width,
-    zeroed,
-)
-from claims.odeformer.selectors import (
-    drawing_tracer,
-    extrema_marked,
+from claims.odeformer.attention import MOSTLY, centre, profile, share_on, width
+from claims.odeformer.circuits import ABLATIONS
+from claims.odeformer.heads import (
+    evaluation_steep_shares,
+    evaluation_tracings,
     extremum_head,
+    extremum_lifts,
     flattest_head,
-    fresh_steep_shares,
-    fresh_tracings,
     next_steepest_head,
-    receiving_tracer,
     steepest_head,
     the_head,
+    tracer,
 )
-from claims.odeformer.source import (
-    ATTENTION_LENS,
+from claims.odeformer.inputs import (
+    DISCOVERY,
     EXPONENTIALS,
     HARMONICS,
     HYPERBOLAS,
     PLANES,
-    REPORT,
     SIGMOIDS,
-    Unsearched,
-    few,
+    sigmoids,
+    speed,
+    steep,
 )
-from mechtests import (
-    Difference,
-    Head,
-    Monotone,
-    Rank,
-    Rate,
-    Value,
-    claim,
-    instead,
-    scale,
-    shuffled_weights,
-    untrained,
-)
-
-DERIVATIVE = REPORT.section("Derivative inference")
-each_head = pytest.mark.parametrize("head", [Head(2, 7), steepest_head])
-"""The report's head, and the one that does it best on other sigmoids."""
-
-
-def sigmoids(midpoints, steepnesses):
-    """All sigmoids with these parameters, rising and falling. The amplitude is taken away before the model reads it."""
-    every = product(steepnesses, midpoints, (0, 1))
-    return SIGMOIDS.at([{"amplitude": 1.0, "steepness": b, "midpoint": t, "direction": d} for b, t, d in every])
-
+from claims.odeformer.losses import damage, loss
+from claims.odeformer.source import ATTENTION_LENS, DERIVATIVE, REPORT
+from mechtests import Difference, Head, Monotone, Rank, Rate, Value, claim, instead, shuffled_weights, untrained
+from mechtests.instruments import rank_correlation
 
 GRID = sigmoids(torch.linspace(3, 8, 10).tolist(), (0.5, 1.0, 1.5, 2.5, 3.5, 5.0))
-SHOWN = sigmoids((5.5,), (2.0,))[:1]
 SMALL_GRID = sigmoids((3.0, 5.0, 7.0), (1.0, 2.0, 4.0))
+SHOWN = sigmoids((5.5,), (2.0,))[:1]
+"""A falling sigmoid, for the figure."""
 
-
-def profile_of(odeformer, trajectories, head):
-    """Where the head's value-weighted attention lies, over the points of each trajectory."""
-    return received(odeformer.attention(trajectories, head, weighting="value"))
+L2H7 = Head(2, 7)
+each_head = pytest.mark.parametrize("head", [L2H7, steepest_head])
+"""The report's head, and the one that does it best on other sigmoids."""
 
 
 @claim(
@@ -87,12 +53,12 @@ def profile_of(odeformer, trajectories, head):
 )
 @each_head
 def test_attends_to_steep_region(odeformer, head, evidence):
-    head = the_head(odeformer, head)
-    for trajectories in few(evidence, SIGMOIDS, size=16, most=512):
-        share = share_on(profile_of(odeformer, trajectories, head), steep(trajectories))
-        evidence.observe(share > SHARE, margin=share - SHARE)
+    head = the_head(odeformer, head, evidence)
+    for trajectories in evidence.batches(SIGMOIDS, most=512, size=16):
+        share = share_on(profile(odeformer, trajectories, head), steep(trajectories))
+        evidence.observe(share > MOSTLY, margin=share - MOSTLY)
     times, slope = SHOWN.times[0], speed(SHOWN)[0]
-    evidence.figure("share of attention against time, a falling sigmoid", times, profile_of(odeformer, SHOWN, head)[0])
+    evidence.figure("share of attention against time, a falling sigmoid", times, profile(odeformer, SHOWN, head)[0])
     evidence.figure("|dx/dt| against time as a share of its sum, that sigmoid", times, slope / slope.sum())
 
 
@@ -108,12 +74,12 @@ def test_attends_to_steep_region(odeformer, head, evidence):
 @pytest.mark.parametrize("quantity", ["centre", "width"])
 @each_head
 def test_follows_the_transition(odeformer, head, quantity, evidence):
-    profile = profile_of(odeformer, GRID, the_head(odeformer, head))
+    attention = profile(odeformer, GRID, the_head(odeformer, head, evidence))
     if quantity == "centre":
-        found, true = centre(profile, GRID.times), GRID.parameters["midpoint"]
+        measured, true = centre(attention, GRID.times), GRID.parameters["midpoint"]
     else:
-        found, true = width(profile, GRID.times), 1 / GRID.parameters["steepness"]
-    evidence.value(rank_correlation(found, true), len(GRID))
+        measured, true = width(attention, GRID.times), 1 / GRID.parameters["steepness"]
+    evidence.value(rank_correlation(measured, true, 0.0), len(GRID))
 
 
 @claim(
@@ -124,11 +90,10 @@ def test_follows_the_transition(odeformer, head, quantity, evidence):
     controls=[untrained],
     published="“one of the heads (namely layer 2 head 7)”",
 )
-@pytest.mark.parametrize("head", [Head(2, 7)])
-def test_stands_out(odeformer, head, evidence):
-    head, shares = the_head(odeformer, head), fresh_steep_shares(odeformer).mean(1)
-    place = odeformer.heads.index(head)
-    evidence.rank(shares[place], [share for i, share in enumerate(shares.tolist()) if i != place])
+def test_stands_out(odeformer, evidence, head=L2H7):
+    head, shares = the_head(odeformer, head, evidence), evaluation_steep_shares(odeformer).mean(-1)
+    rivals = [float(shares[other.layer, other.index]) for other in odeformer.heads if other != head]
+    evidence.rank(shares[head.layer, head.index], rivals)
 
 
 @claim(
@@ -139,22 +104,21 @@ def test_stands_out(odeformer, head, evidence):
     controls=[untrained],
 )
 def test_one_head(odeformer, evidence):
-    shares = fresh_steep_shares(odeformer)
-    first, second = (shares[odeformer.heads.index(find(odeformer))] for find in (steepest_head, next_steepest_head))
-    evidence.observe(first - second)
+    shares = evaluation_steep_shares(odeformer)
+    first, second = (find(odeformer) for find in (steepest_head, next_steepest_head))
+    evidence.observe(shares[first.layer, first.index] - shares[second.layer, second.index])
 
 
 READINGS = ["received", "drawn"]
-TRACERS = {"received": receiving_tracer, "drawn": drawing_tracer}
-found_head = "the head found"
-each_tracer = pytest.mark.parametrize("head", [Head(0, 8), found_head])
+each_tracer = pytest.mark.parametrize("head", [Head(0, 8), "the head found"])
 """The report's head, and the head of layer 0 that does it best on other falling sigmoids."""
 
 
-def tracing(odeformer, head, reading):
+def tracing(odeformer, head, reading, evidence):
     """Correlation of a layer-0 head's pattern with falling sigmoids, and with the same ones rising."""
-    head = the_head(odeformer, TRACERS[reading] if head == found_head else head)
-    return fresh_tracings(odeformer)[:, READINGS.index(reading), head.index]
+    number = READINGS.index(reading)
+    head = the_head(odeformer, head, evidence) if isinstance(head, Head) else tracer(odeformer, number)
+    return evaluation_tracings(odeformer)[:, number, head.index]
 
 
 @claim(
@@ -169,7 +133,7 @@ def tracing(odeformer, head, reading):
 @pytest.mark.parametrize("reading", READINGS)
 @each_tracer
 def test_tracing_head(odeformer, head, reading, evidence):
-    falling, _ = tracing(odeformer, head, reading)
+    falling, _ = tracing(odeformer, head, reading, evidence)
     evidence.observe(falling >= 0.9)
 
 
@@ -184,7 +148,7 @@ def test_tracing_head(odeformer, head, reading, evidence):
 @pytest.mark.parametrize("reading", READINGS)
 @each_tracer
 def test_tracing_is_worse_for_rising(odeformer, head, reading, evidence):
-    falling, rising = tracing(odeformer, head, reading)
+    falling, rising = tracing(odeformer, head, reading, evidence)
     evidence.observe(falling > rising)
 
 
@@ -201,13 +165,15 @@ def test_tracing_is_worse_for_rising(odeformer, head, reading, evidence):
 def test_extremum_heads(odeformer, extremum, evidence):
     side = ["minimum", "maximum"].index(extremum)
     dimension, head = extremum_head(odeformer, side)
-    for trajectories in few(evidence, Unsearched(HARMONICS), most=512):
-        evidence.observe(extrema_marked(odeformer, trajectories)[side, dimension, head.index] >= 2)
+    for trajectories in evidence.batches(HARMONICS, most=512, search=False):
+        evidence.observe(extremum_lifts(odeformer, trajectories)[side, dimension, head.index] >= 2)
 
 
 BEYOND = (1.0, 2.0, 4.0, 8.0, 16.0, 25.0)
 """Steepnesses up to the report's 25, of which it says that the fit fails completely."""
 GENTLE = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+MOST_TOKENS = 24
+"""As many tokens as the true equation has, and half as many again."""
 
 
 @claim(
@@ -219,22 +185,13 @@ GENTLE = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
     controls=[instead(steepnesses=GENTLE)],
     published="poor at (3, 20), failed at (8, 25)",
 )
-@pytest.mark.parametrize("steepnesses", [BEYOND], ids=["1 to 25"])
-def test_steepness_limit_of_the_fit(odeformer, steepnesses, evidence):
+def test_steepness_limit_of_the_fit(odeformer, evidence, steepnesses=BEYOND):
     fitted = []
     for steepness in steepnesses:
         curves = sigmoids((3.0, 5.0, 8.0), (steepness,))
-        fitted.append((odeformer.r2(written(odeformer, curves), curves) >= 0.9).double().mean())
+        written = odeformer.decode(curves, max_tokens=MOST_TOKENS)
+        fitted.append((odeformer.r2(written, curves) >= 0.9).double().mean())
     evidence.response("share of sigmoids with R² ≥ 0.9 against steepness", steepnesses, fitted)
-
-
-def written(odeformer, trajectories):
-    """What the model writes of them, in as many words as the true equation has and half as many again."""
-    longest, odeformer.longest = odeformer.longest, 24
-    try:
-        return odeformer.decode(trajectories)
-    finally:
-        odeformer.longest = longest
 
 
 @claim(
@@ -247,16 +204,11 @@ def written(odeformer, trajectories):
 )
 @each_head
 def test_steepness_limit_of_the_head(odeformer, head, evidence):
-    head, shares = the_head(odeformer, head), []
+    head, shares = the_head(odeformer, head, evidence), []
     for steepness in BEYOND:
         curves = sigmoids((3.0, 5.0, 8.0), (steepness,))
-        shares.append(share_on(profile_of(odeformer, curves, head), steep(curves)).mean())
+        shares.append(share_on(profile(odeformer, curves, head), steep(curves)).mean())
     evidence.response("share of attention on the steep region against steepness", BEYOND, shares)
-
-
-def damage(odeformer, head, ablation):
-    """By how much the true equations' words get harder when the head is ablated, over a small grid of sigmoids."""
-    return loss(odeformer, SMALL_GRID, ablation(odeformer, head)) - loss(odeformer, SMALL_GRID)
 
 
 @claim(
@@ -269,10 +221,10 @@ def damage(odeformer, head, ablation):
     criterion="necessity",
     controls=[untrained, instead(head=[Head(2, i) for i in range(16) if i != 7])],
 )
-@pytest.mark.parametrize("ablation", [zeroed, averaged])
-@pytest.mark.parametrize("head", [Head(2, 7)])
-def test_necessary(odeformer, head, ablation, evidence):
-    evidence.census(damage(odeformer, the_head(odeformer, head), ablation))
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_necessary(odeformer, ablation, evidence, head=L2H7):
+    head, reference = the_head(odeformer, head, evidence), SIGMOIDS.discovery(DISCOVERY)
+    evidence.census(damage(odeformer, SMALL_GRID, odeformer.ablate(head, ABLATIONS[ablation], reference)))
 
 
 @claim(
@@ -285,10 +237,10 @@ def test_necessary(odeformer, head, ablation, evidence):
     criterion="necessity",
     controls=[untrained, instead(head=flattest_head)],
 )
-@pytest.mark.parametrize("ablation", [zeroed, averaged])
-@pytest.mark.parametrize("head", [steepest_head])
-def test_found_head_is_necessary(odeformer, head, ablation, evidence):
-    evidence.census(damage(odeformer, head(odeformer), ablation))
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_found_head_is_necessary(odeformer, ablation, evidence, head=steepest_head):
+    ablated = odeformer.ablate(head(odeformer), ABLATIONS[ablation], SIGMOIDS.discovery(DISCOVERY))
+    evidence.census(damage(odeformer, SMALL_GRID, ablated))
 
 
 @claim(
@@ -302,9 +254,11 @@ def test_found_head_is_necessary(odeformer, head, ablation, evidence):
 )
 @each_head
 def test_graded(odeformer, head, evidence):
-    place, doses = odeformer.head(the_head(odeformer, head)), [0, 1 / 3, 2 / 3, 1]
-    losses = [loss(odeformer, SMALL_GRID, scale(place, 1 - dose)).mean() for dose in doses]
-    evidence.response("loss of the true equation, in nats a word, against the ablated share of the head", doses, losses)
+    head, doses = the_head(odeformer, head, evidence), [0, 1 / 3, 2 / 3, 1]
+    losses = [loss(odeformer, SMALL_GRID, *odeformer.scale(head, 1 - dose)).mean() for dose in doses]
+    evidence.response(
+        "loss of the true equation, in nats per token, against the ablated share of the head", doses, losses
+    )
 
 
 OTHERS = {"exponential": EXPONENTIALS, "hyperbolic": HYPERBOLAS, "harmonic": HARMONICS, "plane": PLANES}
@@ -323,12 +277,9 @@ OTHERS = {"exponential": EXPONENTIALS, "hyperbolic": HYPERBOLAS, "harmonic": HAR
 @pytest.mark.parametrize("family", OTHERS)
 @each_head
 def test_beyond_sigmoids(odeformer, head, family, evidence):
-    head = the_head(odeformer, head)
-    for trajectories in few(evidence, Unsearched(OTHERS[family]), most=512):
-        evidence.observe(share_on(profile_of(odeformer, trajectories, head), steep(trajectories)) > SHARE)
-
-
-NEAR = range(-2, 3)
+    head = the_head(odeformer, head, evidence)
+    for trajectories in evidence.batches(OTHERS[family], most=512, search=False):
+        evidence.observe(share_on(profile(odeformer, trajectories, head), steep(trajectories)) > MOSTLY)
 
 
 def explained(targets, features):
@@ -342,9 +293,22 @@ def explained(targets, features):
     return torch.where(total > 1e-12, fitted / total.clamp(min=1e-12), 0.0).clamp(0, 1)
 
 
+def stencil(points):
+    """Patterns in which a point attends to one that lies up to two positions from it: a feature each."""
+    offsets = torch.arange(points) - torch.arange(points)[:, None]
+    return torch.stack([offsets == offset for offset in range(-2, 3)], -1).double().flatten(0, 1)[None]
+
+
+def window(trajectories):
+    """Patterns in which all points attend to the steep points, or to each by its speed: a feature each."""
+    slope = speed(trajectories)
+    of_point = torch.stack([steep(trajectories).double(), slope / slope.amax(1, keepdim=True)], -1)
+    return of_point[:, None].expand(-1, slope.shape[1], -1, -1).flatten(1, 2)
+
+
 @claim(
     "odeformer/derivative-head/finite-difference",
-    "The head's pattern is better explained by a stencil, in which a point attends to those up to two places from "
+    "The head's pattern is better explained by a stencil, in which a point attends to those up to two positions from "
     "itself, than by a window on the transition, to which all points attend alike.",
     source=REPORT.section("Future plans"),
     expect=Difference(above=0, bounds=(-1, 1)),
@@ -353,12 +317,7 @@ def explained(targets, features):
 )
 @each_head
 def test_finite_difference(odeformer, head, evidence):
-    head, n = the_head(odeformer, head), SIGMOIDS.points
-    places = torch.arange(n)
-    stencil = torch.stack([(places - places[:, None]) == offset for offset in NEAR], -1).double().flatten(0, 1)[None]
-    for trajectories in few(evidence, Unsearched(SIGMOIDS), most=256):
-        targets = odeformer.attention(trajectories, head).cpu().double().flatten(1)
-        slope = speed(trajectories)
-        window = torch.stack([steep(trajectories).double(), slope / slope.amax(1, keepdim=True)], -1)
-        window = window[:, None].expand(-1, n, -1, -1).flatten(1, 2)
-        evidence.observe(explained(targets, stencil) - explained(targets, window))
+    head, near = the_head(odeformer, head, evidence), stencil(SIGMOIDS.points)
+    for trajectories in evidence.batches(SIGMOIDS, most=256, search=False):
+        pattern = odeformer.attention(trajectories, head).cpu().double().flatten(1)
+        evidence.observe(explained(pattern, near) - explained(pattern, window(trajectories)))

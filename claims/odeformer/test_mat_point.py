@@ -1,9 +1,9 @@
-"""MAT point: does one input point get most of the words' attention, and what makes it that point?
+"""MAT point: does one input point get most of the tokens' attention, and what makes it that point?
 
-The mostly-attended-to point is the one with the greatest value-weighted cross-attention, summed over heads and words.
-The encoder is not told the places of its points, so a point can stand out by its time and its state alone. Claims about
-an index are stated as the report states them, on evenly spaced points, where index and time are one; ``time-not-index``
-tells the two apart.
+The mostly-attended-to point is the one with the greatest value-weighted cross-attention, summed over heads and tokens.
+The encoder does not see the places of its points, so a point can stand out by its time and its state alone. Claims
+about an index are stated as the report states them, on evenly spaced points, where index and time are one;
+``time-not-index`` tells the two apart.
 """
 
 from dataclasses import replace
@@ -13,26 +13,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claims.odeformer.attended import (
+from claims.odeformer.attention import (
+    another_point,
     at_points,
-    attention_and_logits,
     attention_to_points,
-    discovered,
-    judged,
-    mat_points,
-    overall,
+    discovery_attention,
+    evaluation_attention,
+    over_heads,
     shares,
+    the_mat_point,
 )
-from claims.odeformer.measures import forced, rank_correlation
-from claims.odeformer.source import ATTENTION_LENS, HARMONICS, PLANES, SIGMOIDS, Unsearched, few, fresh
-from mechtests import Monotone, Rate, Value, claim, instead, patch, shuffled_weights, untrained
+from claims.odeformer.circuits import averaged, deleted
+from claims.odeformer.heads import shunning_head
+from claims.odeformer.inputs import EVALUATION, HARMONICS, PLANES, SIGMOIDS, shifted, warped, with_equations
+from claims.odeformer.source import ATTENTION_LENS, INHIBITION
+from mechtests import Monotone, Rate, Value, claim, instead, shuffled_weights, untrained
+from mechtests.instruments import rank_correlation
 
 POINTS = HARMONICS.points
-
-
-def value_share(odeformer):
-    """Each point's share of value-weighted attention, over all heads, on the harmonics on which claims judge."""
-    return overall(judged(odeformer).value, odeformer.module.config.n_dec_layers)
 
 
 def prominence(attention):
@@ -55,7 +53,7 @@ def prominence(attention):
 )
 @pytest.mark.parametrize("weighting", ["plain", "value"])
 def test_exists(odeformer, weighting, evidence):
-    attention = overall(getattr(judged(odeformer), weighting), odeformer.module.config.n_dec_layers)
+    attention = over_heads(getattr(evaluation_attention(odeformer), weighting))
     evidence.observe(prominence(attention) >= 3)
     times = HARMONICS.at([dict.fromkeys(HARMONICS.ranges, 1.0)]).times[0]
     evidence.figure("share of cross-attention against time, mean over harmonics", times, attention.mean(0))
@@ -72,8 +70,8 @@ def test_exists(odeformer, weighting, evidence):
 @pytest.mark.parametrize("points", [15, 25, 40, 60])
 def test_at_sixty_percent(odeformer, points, evidence):
     places = []
-    for trajectories in few(evidence, Unsearched(replace(HARMONICS, points=points))):
-        place = (mat_points(attention_to_points(odeformer, forced(odeformer, trajectories))) + 1) / points
+    for trajectories in evidence.batches(replace(HARMONICS, points=points), most=EVALUATION, search=False):
+        place = (the_mat_point(attention_to_points(odeformer, with_equations(odeformer, trajectories))) + 1) / points
         evidence.observe((place >= 0.5) & (place <= 0.7))
         places.append(place)
     counts = torch.cat(places).mul(points).round().long().bincount(minlength=points + 1)[1:]
@@ -82,12 +80,6 @@ def test_at_sixty_percent(odeformer, points, evidence):
 
 
 FAMILIES = {"harmonic": HARMONICS, "sigmoid": replace(SIGMOIDS, points=POINTS), "plane": PLANES}
-
-
-def usual_point(odeformer):
-    """The point that most harmonics have as their MAT point, among those on which it is looked for."""
-    attention = overall(discovered(odeformer).value, odeformer.module.config.n_dec_layers)
-    return int(mat_points(attention).mode().values)
 
 
 @claim(
@@ -101,20 +93,10 @@ def usual_point(odeformer):
 )
 @pytest.mark.parametrize("family", FAMILIES)
 def test_same_across_systems(odeformer, family, evidence):
-    usual = usual_point(odeformer)
-    for trajectories in few(evidence, Unsearched(FAMILIES[family])):
-        attention = attention_to_points(odeformer, forced(odeformer, trajectories))
-        evidence.observe(mat_points(attention) == usual)
-
-
-def of_states(_odeformer):
-    """The length of each point's state, in the model's units."""
-    return fresh(HARMONICS).rescaled().states.norm(dim=-1)
-
-
-def of_encodings(odeformer):
-    """The length of each point's encoding."""
-    return judged(odeformer).norms
+    usual = the_mat_point(over_heads(discovery_attention(odeformer).value)).mode().values
+    for trajectories in evidence.batches(FAMILIES[family], most=EVALUATION, search=False):
+        attention = attention_to_points(odeformer, with_equations(odeformer, trajectories))
+        evidence.observe(the_mat_point(attention) == usual)
 
 
 @claim(
@@ -125,11 +107,12 @@ def of_encodings(odeformer):
     controls=[untrained],
     published="LALens6",
 )
-@pytest.mark.parametrize("norms", [of_states, of_encodings])
+@pytest.mark.parametrize("norms", ["of_states", "of_encodings"])
 def test_low_norm(odeformer, norms, evidence):
-    lengths = norms(odeformer).double()
-    point = at_points(lengths, mat_points(value_share(odeformer)))
-    lower = (lengths < point[:, None]).sum(1)
+    attention, states = evaluation_attention(odeformer), HARMONICS.evaluation(EVALUATION).rescaled().states
+    lengths = (states.norm(dim=-1) if norms == "of_states" else attention.norms).double()
+    mat = at_points(lengths, the_mat_point(over_heads(attention.value)))
+    lower = (lengths < mat[:, None]).sum(1)
     evidence.observe(lower < -(-POINTS // 10))
 
 
@@ -143,9 +126,9 @@ def test_low_norm(odeformer, norms, evidence):
     published="“gradually increased”, “in some cases”",
 )
 def test_gradual(odeformer, evidence):
-    attention = value_share(odeformer)
+    attention = over_heads(evaluation_attention(odeformer).value)
     steps = attention.diff(dim=1)
-    before = torch.arange(POINTS - 1) < mat_points(attention)[:, None]
+    before = torch.arange(POINTS - 1) < the_mat_point(attention)[:, None]
     wrong = torch.where(before, -steps, steps).clamp(min=0).sum(1)
     evidence.observe(wrong <= 0.1 * steps.abs().sum(1))
 
@@ -153,26 +136,19 @@ def test_gradual(odeformer, evidence):
 @claim(
     "odeformer/mat-point/forms-from-layer-2",
     "From the second encoder layer to the last, the point gets more and more of the value-weighted attention there.",
-    source=ATTENTION_LENS.section("Self-Inhibiting Behaviour of the Encoders"),
+    source=INHIBITION,
     expect=Monotone("increasing", at_least=1),
     controls=[untrained],
     published="“begins forming from the second encoder layer”",
 )
 def test_forms_from_layer_2(odeformer, evidence):
-    layers = odeformer.module.config.n_enc_layers
-    if layers < 3:
-        pytest.skip(f"{odeformer.name} has {layers} encoder layers: from the second to the last is no curve")
-    by_layer = shares(judged(odeformer).encoder_value.unflatten(0, (layers, -1)).sum(1))
-    mat = at_points(by_layer, mat_points(value_share(odeformer))).mean(1)
+    if (layers := odeformer.n_encoder_layers) < 3:
+        evidence.untested(f"{odeformer.name} has {layers} encoder layers: from the second to the last is no curve")
+    attention = evaluation_attention(odeformer)
+    by_layer = shares(attention.encoder_value.sum(1))
+    mat = at_points(by_layer, the_mat_point(over_heads(attention.value))).mean(1)
     label = "encoder attention to the MAT point, in shares of a point, against layer"
     evidence.response(label, range(1, layers), (POINTS * mat[1:]).tolist())
-
-
-def shunning_head(odeformer):
-    """The cross-attention head, by place, that attends least to the MAT point where heads are looked for."""
-    found = discovered(odeformer)
-    mat = mat_points(overall(found.value, odeformer.module.config.n_dec_layers))
-    return int(at_points(shares(found.value), mat).mean(1).argmin())
 
 
 @claim(
@@ -185,40 +161,23 @@ def shunning_head(odeformer):
     published="“there exists some heads in which the MAT point is less attended to”",
 )
 def test_shunning_heads(odeformer, evidence):
-    profile = shares(judged(odeformer).value[shunning_head(odeformer)])
-    mat = at_points(profile, mat_points(value_share(odeformer)))
+    head, attention = shunning_head(odeformer), evaluation_attention(odeformer)
+    profile = shares(attention.value[head.layer, head.index])
+    mat = at_points(profile, the_mat_point(over_heads(attention.value)))
     evidence.observe(mat < 0.5 * (1 - mat) / (POINTS - 1))
 
 
 # What makes it that point
 
 
-def the_mat_point(attention, _generator):
-    """The mostly-attended-to point."""
-    return mat_points(attention)
-
-
-def another_point(attention, generator):
-    """Any other point, by lot."""
-    n = attention.shape[1]
-    return (mat_points(attention) + torch.randint(1, n, (len(attention),), generator=generator)) % n
-
-
-def amplitudes(trajectories):
-    """Half the range of each trajectory and dimension."""
-    states = trajectories.states
-    return (states.amax(1, keepdim=True) - states.amin(1, keepdim=True)) / 2
-
-
-def shifted(trajectories, points, by):
-    """The same with the states of one point of each changed by ``by`` amplitudes."""
-    chosen = torch.arange(trajectories.times.shape[1]) == points[:, None]
-    return replace(trajectories, states=trajectories.states + by * amplitudes(trajectories) * chosen[..., None])
-
-
-def told_as(odeformer, ready, like):
-    """Inputs with the points of ``ready``, which are in the model's units, and the equations of ``like``."""
-    return odeformer.tokens(ready, odeformer.truth(like), rescale=False)
+def with_copies(odeformer, trajectories, points):
+    """Inputs with three more points per trajectory, at the time of one of its points and with its states changed."""
+    ready = trajectories.rescaled()
+    tokens, counts, *equations = with_equations(odeformer, trajectories)
+    changed = [odeformer.tokens(shifted(ready, points, by), rescale=False)[0] for by in (-0.5, 0.5, 1.0)]
+    chosen = points[:, None, None].expand(-1, 1, tokens.shape[2]).to(tokens.device)
+    copies = [one.gather(1, chosen) for one in changed]
+    return torch.cat([tokens, *copies], 1), counts + len(copies), *equations
 
 
 @claim(
@@ -232,40 +191,24 @@ def told_as(odeformer, ready, like):
     controls=[untrained, instead(point=another_point)],
     published="LALens8",
 )
-@pytest.mark.parametrize("point", [the_mat_point])
-def test_time_not_value(odeformer, point, evidence):
-    for trajectories in few(evidence, Unsearched(HARMONICS)):
-        ready = trajectories.rescaled()
-        inputs = told_as(odeformer, ready, trajectories)
-        points = point(attention_to_points(odeformer, inputs), evidence.generator)
-        more = [inputs[0], *(added(odeformer, ready, points, by) for by in (-0.5, 0.5, 1.0))]
-        several = torch.cat(more, 1), inputs[1] + len(more) - 1, *inputs[2:]
-        attention = attention_to_points(odeformer, several)
-        there = torch.nn.functional.one_hot(points, POINTS + len(more) - 1).bool()
+def test_time_not_value(odeformer, evidence, point=the_mat_point):
+    for trajectories in evidence.batches(HARMONICS, most=EVALUATION, search=False):
+        attention = attention_to_points(odeformer, with_equations(odeformer, trajectories))
+        points = point(attention, evidence.generator)
+        attention = attention_to_points(odeformer, with_copies(odeformer, trajectories, points))
+        there = torch.nn.functional.one_hot(points, attention.shape[1]).bool()
         there[:, POINTS:] = True
         least = attention.masked_fill(~there, torch.inf).amin(1)
         evidence.observe(least > attention.masked_fill(there, 0).sum(1) / (~there).sum(1))
 
 
-def added(odeformer, ready, points, by):
-    """One more point of each trajectory, in words: at the time of ``points``, with its states changed."""
-    words, *_ = odeformer.tokens(shifted(ready, points, by), rescale=False)
-    return words.gather(1, points[:, None, None].expand(-1, 1, words.shape[2]).to(words.device))
-
-
-def moved_to(odeformer, trajectories, by):
-    """The MAT point; and what it is when its states are changed by ``by`` amplitudes, up and down."""
+def moved(odeformer, trajectories, amplitudes):
+    """Attention to the points; and the MAT point when its states are changed by ``amplitudes``, up and down."""
     ready = trajectories.rescaled()
-    attention = attention_to_points(odeformer, told_as(odeformer, ready, trajectories))
-    moved = [
-        mat_points(
-            attention_to_points(
-                odeformer, told_as(odeformer, shifted(ready, mat_points(attention), side * by), trajectories)
-            )
-        )
-        for side in (1, -1)
-    ]
-    return attention, moved
+    attention = attention_to_points(odeformer, with_equations(odeformer, trajectories))
+    changed = (shifted(ready, the_mat_point(attention), side * amplitudes) for side in (1, -1))
+    inputs = (with_equations(odeformer, trajectories, points) for points in changed)
+    return attention, [the_mat_point(attention_to_points(odeformer, one)) for one in inputs]
 
 
 @claim(
@@ -280,9 +223,9 @@ def moved_to(odeformer, trajectories, by):
     published="0.05",
 )
 def test_keeps_its_status(odeformer, evidence):
-    for trajectories in few(evidence, Unsearched(HARMONICS)):
-        attention, (up, down) = moved_to(odeformer, trajectories, 0.05)
-        evidence.observe((up == mat_points(attention)) & (down == mat_points(attention)))
+    for trajectories in evidence.batches(HARMONICS, most=EVALUATION, search=False):
+        attention, (up, down) = moved(odeformer, trajectories, 0.05)
+        evidence.observe((up == the_mat_point(attention)) & (down == the_mat_point(attention)))
 
 
 @claim(
@@ -296,10 +239,10 @@ def test_keeps_its_status(odeformer, evidence):
     published="more than 0.05",
 )
 def test_loses_its_status(odeformer, evidence):
-    for trajectories in few(evidence, Unsearched(HARMONICS)):
-        attention, moved = moved_to(odeformer, trajectories, 0.1)
+    for trajectories in evidence.batches(HARMONICS, most=EVALUATION, search=False):
+        attention, mats = moved(odeformer, trajectories, 0.1)
         candidates = attention.topk(3, 1).indices[:, 1:]
-        evidence.observe(torch.stack([(new[:, None] == candidates).any(1) for new in moved]).all(0))
+        evidence.observe(torch.stack([(new[:, None] == candidates).any(1) for new in mats]).all(0))
 
 
 SOME = 16
@@ -319,18 +262,15 @@ SOME = 16
 def test_graded_by_the_shift(odeformer, evidence):
     trajectories = HARMONICS.sample(SOME, evidence.generator)
     ready, shifts = trajectories.rescaled(), [0.0, 0.1, 0.2, 0.4]
-    attention = attention_to_points(odeformer, told_as(odeformer, ready, trajectories))
-    mat = mat_points(attention)
-    paid = [at_points(attention, mat).mean()]
-    for shift in shifts[1:]:
-        inputs = told_as(odeformer, shifted(ready, mat, shift), trajectories)
-        paid.append(at_points(attention_to_points(odeformer, inputs), mat).mean())
-    evidence.response("share of attention of the MAT point against its shift, in amplitudes", shifts, paid)
+    mat = the_mat_point(attention_to_points(odeformer, with_equations(odeformer, trajectories)))
+    inputs = (with_equations(odeformer, trajectories, shifted(ready, mat, shift)) for shift in shifts)
+    received = [at_points(attention_to_points(odeformer, one), mat).mean() for one in inputs]
+    evidence.response("share of attention of the MAT point against its shift, in amplitudes", shifts, received)
 
 
-def permuted(_ready, generator):
-    """The points in another order."""
-    return torch.randperm(POINTS, generator=generator), None
+def permuted(ready, generator):
+    """The points in another order, and at their times."""
+    return torch.randperm(POINTS, generator=generator), ready
 
 
 def re_timed(ready, _generator):
@@ -338,16 +278,11 @@ def re_timed(ready, _generator):
     return torch.arange(POINTS), warped(ready, 2.0)
 
 
-def warped(ready, power):
-    """The same points with the times between the first and the last bent by a power."""
-    return replace(ready, times=1 + 9 * ((ready.times - 1) / 9) ** power)
-
-
 @settings(deadline=None, derandomize=True, max_examples=5)
 @given(HARMONICS.strategy(), st.permutations(range(POINTS)))
 def test_attention_moves_with_the_points(odeformer, trajectory, order):
     """For every checkpoint, which is why a place in the input can be no reason: no claim, and it may not fail."""
-    points, *rest = forced(odeformer, trajectory)
+    points, *rest = with_equations(odeformer, trajectory)
     before = attention_to_points(odeformer, (points, *rest))
     after = attention_to_points(odeformer, (points[:, order], *rest))
     torch.testing.assert_close(after, before[:, order], atol=1e-5, rtol=1e-3)
@@ -362,16 +297,12 @@ def test_attention_moves_with_the_points(odeformer, trajectory, order):
     kind="causal",
     controls=[instead(change=re_timed)],
 )
-@pytest.mark.parametrize("change", [permuted])
-def test_not_the_index(odeformer, change, evidence):
+def test_not_the_index(odeformer, evidence, change=permuted):
     trajectories = HARMONICS.sample(SOME, evidence.generator)
-    ready = trajectories.rescaled()
-    inputs = told_as(odeformer, ready, trajectories)
-    order, at_times = change(ready, evidence.generator)
-    points, *rest = inputs if at_times is None else told_as(odeformer, at_times, trajectories)
-    before, after = (
-        attention_to_points(odeformer, one) for one in (inputs, (points[:, order.to(points.device)], *rest))
-    )
+    before = attention_to_points(odeformer, with_equations(odeformer, trajectories))
+    order, changed = change(trajectories.rescaled(), evidence.generator)
+    points, *rest = with_equations(odeformer, trajectories, changed)
+    after = attention_to_points(odeformer, (points[:, order.to(points.device)], *rest))
     evidence.value((after - before[:, order]).abs().max() / before.max(), SOME)
 
 
@@ -389,38 +320,22 @@ POWERS = (0.5, 0.75, 1.0, 1.5, 2.0)
 )
 def test_time_not_index(odeformer, evidence):
     trajectories = HARMONICS.sample(SOME, evidence.generator)
-    ready = trajectories.rescaled()
-    mat = mat_points(attention_to_points(odeformer, told_as(odeformer, ready, trajectories)))
-    time = at_points(ready.times, mat)
-    expected, found = [], []
-    for power in POWERS:
-        bent = warped(ready, power)
-        expected.append((bent.times - time[:, None]).abs().argmin(1))
-        found.append(mat_points(attention_to_points(odeformer, told_as(odeformer, bent, trajectories))))
+    bent = [warped(trajectories.rescaled(), power) for power in POWERS]
+    mat = the_mat_point(attention_to_points(odeformer, with_equations(odeformer, trajectories)))
+    time = at_points(trajectories.rescaled().times, mat)[:, None]
+    predicted = torch.stack([(one.times - time).abs().argmin(1) for one in bent]).double()
+    inputs = [with_equations(odeformer, trajectories, one) for one in bent]
+    measured = torch.stack([the_mat_point(attention_to_points(odeformer, one)) for one in inputs]).double()
     # Within each trajectory, so that trajectories with different MAT points do not make the correlation.
-    places = [torch.stack(one).double() for one in (expected, found)]
-    evidence.value(rank_correlation(*((one - one.mean(0)).flatten() for one in places)), SOME)
-
-
-def deleted(odeformer, trajectories, points):
-    """Next-word probabilities when one point of each trajectory is left out."""
-    inputs = told_as(odeformer, trajectories.rescaled().without(points), trajectories)
-    return odeformer.logits(inputs).softmax(-1).cpu()
-
-
-def averaged(odeformer, trajectories, points):
-    """Next-word probabilities when one point of each trajectory has the mean encoding of all of them."""
-    inputs = forced(odeformer, trajectories)
-    encoded = odeformer.activations(inputs[:2], ["encoded"])["encoded"]
-    chosen = (torch.arange(encoded.shape[1]) == points[:, None]).to(encoded.device)[..., None]
-    changed = torch.where(chosen, encoded.mean(1, keepdim=True), encoded)
-    return odeformer.logits(inputs, None, patch("encoded", changed)).softmax(-1).cpu()
+    evidence.value(
+        rank_correlation(*((one - one.mean(0)).flatten() for one in (predicted, measured)), constant=0.0), SOME
+    )
 
 
 @claim(
     "odeformer/mat-point/necessary",
-    "Without the point, the words that the model would write change more than without another point drawn by lot, on "
-    "more than half of all harmonics.",
+    "Without the point, the tokens that the model would write change more than without another point drawn at random, "
+    "on more than half of all harmonics.",
     source=ATTENTION_LENS,
     expect=Rate(above=0.5),
     kind="causal",
@@ -428,13 +343,11 @@ def averaged(odeformer, trajectories, points):
     controls=[untrained, instead(point=another_point)],
 )
 @pytest.mark.parametrize("ablation", [deleted, averaged])
-@pytest.mark.parametrize("point", [the_mat_point])
-def test_necessary(odeformer, point, ablation, evidence):
-    for trajectories in few(evidence, Unsearched(HARMONICS), most=32):
-        attention, logits = attention_and_logits(odeformer, forced(odeformer, trajectories))
+def test_necessary(odeformer, ablation, evidence, point=the_mat_point):
+    for trajectories in evidence.batches(HARMONICS, most=32, search=False):
+        inputs = with_equations(odeformer, trajectories)
+        attention, before = attention_to_points(odeformer, inputs), odeformer.logits(inputs).softmax(-1).cpu()
         chosen = point(attention, evidence.generator), another_point(attention, evidence.generator)
-        before = logits.softmax(-1).cpu()
-        first, second = (
-            (ablation(odeformer, trajectories, points) - before).abs().sum(-1).mean(1) for points in chosen
-        )
+        changes = [ablation(odeformer, trajectories, points) - before for points in chosen]
+        first, second = (change.abs().sum(-1).mean(1) for change in changes)
         evidence.observe(first > second)

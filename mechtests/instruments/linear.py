@@ -91,8 +91,8 @@ def rank_correlation(
     The arguments and errors are those of :func:`correlation`.
     """
     _check_units(x, y, constant)
-    ranks = (torch.as_tensor(rankdata(side.double().cpu().numpy(), axis=-1)).to(side.device) for side in (x, y))
-    return correlation(*ranks, constant)
+    of_x, of_y = (torch.as_tensor(rankdata(side.double().cpu().numpy(), axis=-1)).to(side.device) for side in (x, y))
+    return correlation(of_x, of_y, constant)
 
 
 def _check_units(x: Tensor, y: Tensor, constant: float | None) -> None:

@@ -1,0 +1,67 @@
+"""What is removed from the model, or from what it reads, to see what depends on it."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from claims.odeformer.inputs import with_equations
+from mechtests import Edit, patch, replace
+from mechtests.activations.capture import Inputs
+from mechtests.families.ode import Trajectories
+from mechtests.systems import Odeformer
+from mechtests.systems.ablation import Ablation
+
+ABLATIONS: Mapping[str, Ablation] = {"zeroed": "zero", "averaged": "mean"}
+"""Ablations by the name that claims' parameters give them."""
+
+Probabilities = Float[Tensor, "trajectory token vocab"]
+Removed = Callable[[Float[Tensor, "trajectory point model"], Float[Tensor, " model"]], Tensor]
+
+# One point
+
+
+def deleted(model: Odeformer, trajectories: Trajectories, points: Int[Tensor, " trajectory"]) -> Probabilities:
+    """Next-token probabilities when one point of each trajectory is left out."""
+    inputs = with_equations(model, trajectories, trajectories.rescaled().without(points))
+    return model.logits(inputs).softmax(-1).cpu()
+
+
+def averaged(model: Odeformer, trajectories: Trajectories, points: Int[Tensor, " trajectory"]) -> Probabilities:
+    """Next-token probabilities when one point of each trajectory has the mean encoding of all its points."""
+    inputs = with_equations(model, trajectories)
+    encoded = model.activations(inputs[:2], ["encoded"])["encoded"]
+    chosen = (torch.arange(encoded.shape[1]) == points[:, None]).to(encoded.device)[..., None]
+    changed = torch.where(chosen, encoded.mean(1, keepdim=True), encoded)
+    return model.logits(inputs, None, patch("encoded", changed)).softmax(-1).cpu()
+
+
+# A part of what the encoder's attention adds
+
+
+def diagonal(read: Float[Tensor, "trajectory point model"], own: Float[Tensor, " model"]) -> Tensor:
+    """What each feature gets back of itself."""
+    return read * own
+
+
+def as_much_elsewhere(read: Float[Tensor, "trajectory point model"], own: Float[Tensor, " model"]) -> Tensor:
+    """As much, given to the next feature."""
+    return (read * own).roll(1, -1)
+
+
+def without(model: Odeformer, inputs: Inputs, removed: Removed) -> list[Edit]:
+    """Edits that remove a part of what attention adds, in every encoder layer, each as it is after those below it.
+
+    A head adds ``sum_k pattern[q, k] x_k W_V W_O``. Of that, ``removed`` says what goes: it is given what the head
+    reads, ``sum_k pattern[q, k] x_k``, and the diagonal of its ``W_V W_O``.
+    """
+    edits: list[Edit] = []
+    for layer in range(model.n_encoder_layers):
+        site = model.attention_site(layer)
+        sites = [model.residual_site(layer - 1, "encoder"), model.attention_site(layer, "pattern"), site]
+        x, pattern, added = model.activations(inputs[:2], sites, *edits).values()
+        heads = range(model.n_encoder_heads)
+        parts = [removed(pattern[:, head] @ x, model.W_OV(layer, head=head).diagonal()) for head in heads]
+        edits.append(replace(site, added - sum(parts), f"itself without {removed.__name__}"))
+    return edits
