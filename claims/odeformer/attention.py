@@ -65,11 +65,9 @@ def attention_on(model: Odeformer, harmonics: Trajectories) -> Attention:
     positions = torch.arange(tokens.shape[1], device=tokens.device)
     first, second = counted & (positions < divider), counted & (positions > divider)
     means = (plain, counted), (value, counted), (plain, first), (plain, second)
-    return Attention(
-        *(_mean(pattern, queries).unflatten(0, (cross, -1)) for pattern, queries in means),
-        *(one.mean(2).transpose(0, 1).cpu().unflatten(0, (encoder, -1)) for one in (encoder_plain, encoder_value)),
-        activations["encoded"].norm(dim=-1).cpu(),
-    )
+    by_query = [_mean(pattern, queries).unflatten(0, (cross, -1)) for pattern, queries in means]
+    by_point = [one.mean(2).transpose(0, 1).cpu().unflatten(0, (encoder, -1)) for one in (encoder_plain, encoder_value)]
+    return Attention(*(by_query + by_point))
 
 
 def profile(model: Odeformer, trajectories: Trajectories, head: Head) -> Float[Tensor, "trajectory point"]:
