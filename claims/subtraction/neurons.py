@@ -24,6 +24,9 @@ def sign_relevant(subtraction: Subtraction) -> Bool[Tensor, " neuron"]:
 
     The post counts a neuron when its slope makes the pre-activation vary by more than a bound, and the bound is lost.
     This one has no free constant and does not change when the layer is scaled.
+
+    Tolerance: fit and median are in float64, so another processor may select another neuron only where the two differ
+    by less than what float32 loses in the pre-activations, 1e-6 of the median.
     """
     fit = operand_fit(subtraction)
     return fit.r2.sqrt() * fit.spread > fit.spread.median()

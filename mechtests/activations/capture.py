@@ -47,12 +47,12 @@ def run(
 
     Args:
         module: the module that has the sites.
-        inputs: what the module is called with; a row an input.
+        inputs: what the module is called with; a row per input.
         sites: which activations, whole or in part.
         edits: changes, made in their order.
         axes: by site, the names of its activation's axes; ``batch`` is that of the inputs.
         forward: how the module is called, where it is not ``module(*inputs)``.
-        given: submodules that are not run: each returns what is given here, a row an input.
+        given: submodules that are not run: each returns what is given here, a row per input.
         rows: about how many inputs to run at a time, cut as :func:`batches` says; all at once when ``None``.
 
     Raises:
@@ -85,8 +85,8 @@ def as_inputs(inputs: Tensor | Inputs) -> Inputs:
     tensors = inputs if isinstance(inputs, tuple) else (inputs,)
     rows = {one.shape[:1] if isinstance(one, Tensor) else None for one in tensors}
     if len(rows) != 1 or not all(rows):
-        found = ", ".join(str(tuple(one.shape)) if isinstance(one, Tensor) else type(one).__name__ for one in tensors)
-        raise ValueError(f"expected tensors with a row for each input, as many rows each; found {found or 'none'}.")
+        given = ", ".join(str(tuple(one.shape)) if isinstance(one, Tensor) else type(one).__name__ for one in tensors)
+        raise ValueError(f"expected tensors with a row for each input, as many rows each; found {given or 'none'}.")
     return tensors
 
 
@@ -104,7 +104,7 @@ def batches(many: int, rows: int | None) -> list[Rows]:
 def rows_within(budget: int, forward: Callable[..., object], inputs: Inputs) -> int:
     """How many inputs may be run at a time so that all tensors made in a pass stay within ``budget`` bytes.
 
-    A pass over a few inputs is measured, and every tensor counts as if it were kept to the end.
+    A pass over a few inputs is measured, and every tensor counts as if it stayed to the end.
     """
     few = tuple(tensor[:FEWEST] for tensor in inputs)
     with torch.inference_mode(), _Made() as made:
@@ -138,7 +138,7 @@ def calls(module: nn.Module, forward: Callable[..., object], inputs: Inputs) -> 
 
 
 def _calls(module: nn.Module, forward: Callable[..., object], inputs: Inputs) -> dict[str, Call]:
-    found: dict[nn.Module, Call] = {}
+    seen: dict[nn.Module, Call] = {}
     started: dict[nn.Module, tuple[int, list[Tensor]]] = {}
     hooked = {layer for layer in module.modules() if layer._forward_hooks}
     ticks = iter(range(2**62))
@@ -150,21 +150,21 @@ def _calls(module: nn.Module, forward: Callable[..., object], inputs: Inputs) ->
         started.setdefault(layer, (next(ticks), [one.clone() for one in tensors(args, kwargs)]))
 
     def end(layer: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object) -> None:
-        if layer in found:
-            found[layer] = _with(found[layer], pure=False)
+        if layer in seen:
+            seen[layer] = _with(seen[layer], pure=False)
             return
         began, before = started[layer]
         # What is given in its place is contiguous, and would be changed by the layer's own hooks once more.
         rowwise = isinstance(output, Tensor) and output.shape[:1] == inputs[0].shape[:1] and output.is_contiguous()
         unchanged = all(one.equal(other) for one, other in zip(tensors(args, kwargs), before, strict=True))
-        found[layer] = Call(began, next(ticks), rowwise and unchanged and layer not in hooked)
+        seen[layer] = Call(began, next(ticks), rowwise and unchanged and layer not in hooked)
 
     with ExitStack() as stack, torch.inference_mode():
         for layer in module.modules():
             stack.callback(layer.register_forward_pre_hook(start, with_kwargs=True).remove)
             stack.callback(layer.register_forward_hook(end, with_kwargs=True).remove)
         forward(*inputs)
-    return {name: found[layer] for name, layer in _named(module) if layer in found}
+    return {name: seen[layer] for name, layer in _named(module) if layer in seen}
 
 
 def upstream(module: nn.Module, order: Mapping[str, Call], sites: Collection[str]) -> list[str]:
@@ -191,7 +191,7 @@ def reached(order: Mapping[str, Call], site: str) -> int:
 
 
 class _Enough(BaseException):
-    """Ends a pass once all is found. No error, so that no ``except Exception`` on the way takes it for one."""
+    """Ends a pass once all is read. No error, so that no ``except Exception`` on the way takes it for one."""
 
     def __init__(self, hooks: "_Hooks") -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class _Enough(BaseException):
 
 
 class _Taken:
-    """What was read so far: one tensor a site, filled batch by batch."""
+    """What was read so far: one tensor per site, filled batch by batch."""
 
     def __init__(self, sites: Collection[str | Place], axes: Axes) -> None:
         self.axes = axes
@@ -256,10 +256,10 @@ class _Hooks:
     def _at_input(self, site: str) -> Callable[[nn.Module, object], object]:
         return lambda _module, inputs: self._with(site, inputs)
 
-    def _with(self, site: str, found: object) -> object:
-        """``found``, or its first element, read and changed."""
-        several = found if isinstance(found, tuple | list) and found else None
-        first = several[0] if several else found
+    def _with(self, site: str, value: object) -> object:
+        """``value``, or its first element, read and changed."""
+        several = value if isinstance(value, tuple | list) and value else None
+        first = several[0] if several else value
         if not isinstance(first, Tensor):
             raise SiteError(
                 f"site {site} is a {type(first).__name__}. Expected a tensor, or a tuple that begins with one: "

@@ -184,12 +184,12 @@ class Edit:
     def _changed(self, activation: Tensor, batch: int | None, rows: Rows) -> Tensor:
         added = None if self.value is None else self._fitted(self.value, activation, batch, rows)
         if isinstance(self.factor, Tensor):
-            kept = activation * self._fitted(self.factor, activation, batch, rows)
+            scaled = activation * self._fitted(self.factor, activation, batch, rows)
         elif self.factor:
-            kept = activation * self.factor
+            scaled = activation * self.factor
         else:
             return activation.new_zeros(()) if added is None else added
-        return kept if added is None else kept + added
+        return scaled if added is None else scaled + added
 
     def _fitted(self, value: Tensor, activation: Tensor, batch: int | None, rows: Rows) -> Tensor:
         shape = list(activation.shape)
@@ -275,14 +275,14 @@ def _some(site: str | Place, reference: Tensor) -> Tensor:
 def _indices(chosen: Any) -> Tensor:
     try:
         none = isinstance(chosen, list | tuple) and not chosen
-        found = torch.as_tensor(chosen, dtype=torch.long if none else None)
+        indices = torch.as_tensor(chosen, dtype=torch.long if none else None)
     except (TypeError, ValueError, RuntimeError):
-        found = torch.zeros(())
-    mask = found.dtype == torch.bool
-    if found.ndim > 1 or found.is_floating_point() or found.is_complex() or (mask and not found.ndim):
+        indices = torch.zeros(())
+    mask = indices.dtype == torch.bool
+    if indices.ndim > 1 or indices.is_floating_point() or indices.is_complex() or (mask and not indices.ndim):
         raise SiteError(f"a part is selected by an index, a list of indices or a boolean mask, not by {chosen!r}.")
     # Bytes would be taken for a mask.
-    return found if mask else found.long()
+    return indices if mask else indices.long()
 
 
 def _words(chosen: Tensor) -> str:
@@ -292,21 +292,21 @@ def _words(chosen: Tensor) -> str:
     return ", ".join(numbers if len(numbers) <= 8 else [*numbers[:6], f"… {len(numbers)} in all"])
 
 
-_NOTED: ContextVar[dict[str, None] | None] = ContextVar("interventions noted", default=None)
+_RECORDED: ContextVar[dict[str, None] | None] = ContextVar("edits recorded", default=None)
 
 
 @contextmanager
 def record_edits() -> Iterator[dict[str, None]]:
-    """Gathers the words of every edit made in the meantime, in their order, each once."""
-    words: dict[str, None] = {}
-    token = _NOTED.set(words)
+    """Gathers the descriptions of the edits made meanwhile, in their order, each once."""
+    descriptions: dict[str, None] = {}
+    token = _RECORDED.set(descriptions)
     try:
-        yield words
+        yield descriptions
     finally:
-        _NOTED.reset(token)
+        _RECORDED.reset(token)
 
 
-def note(edits: Iterable[Edit]) -> None:
-    """Say that ``edits`` are made, to whoever gathers them."""
-    if (words := _NOTED.get()) is not None:
-        words.update((str(edit), None) for edit in edits)
+def record(edits: Iterable[Edit]) -> None:
+    """Add ``edits`` to what the innermost :func:`record_edits` gathers, if there is one."""
+    if (descriptions := _RECORDED.get()) is not None:
+        descriptions.update((str(edit), None) for edit in edits)

@@ -65,7 +65,7 @@ def induction_targets(tokens: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch po
 def attention_to(
     pattern: Float[Tensor, "batch *head query key"], targets: Int[Tensor, "batch query"]
 ) -> Float[Tensor, "batch *head"]:
-    """Mean attention from each query to its target, over the queries that have one; one number a sequence and head.
+    """Mean attention from each query to its target, over the queries that have one; one number per sequence and head.
 
     Args:
         pattern: attention of any number of heads.

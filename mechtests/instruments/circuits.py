@@ -1,4 +1,4 @@
-"""OV and QK circuits: what a head copies and what it matches, token by token, kept as products of thin matrices.
+"""OV and QK circuits: what a head copies and what it matches, token by token, as products of thin matrices.
 
 Source: Elhage et al., "A Mathematical Framework for Transformer Circuits" (2021). A circuit is a ``d_vocab × d_vocab``
 matrix of rank ``d_head`` at most. Its statistics are made from its two factors, so that a vocabulary of 50,000 costs

@@ -91,8 +91,10 @@ def rank_correlation(
     The arguments and errors are those of :func:`correlation`.
     """
     _check_units(x, y, constant)
-    of_x, of_y = (torch.as_tensor(rankdata(side.double().cpu().numpy(), axis=-1)).to(side.device) for side in (x, y))
-    return correlation(of_x, of_y, constant)
+    x_ranks, y_ranks = (
+        torch.as_tensor(rankdata(side.double().cpu().numpy(), axis=-1)).to(side.device) for side in (x, y)
+    )
+    return correlation(x_ranks, y_ranks, constant)
 
 
 def _check_units(x: Tensor, y: Tensor, constant: float | None) -> None:

@@ -5,7 +5,7 @@ the embedding through any heads of increasing layer: none (the direct path), one
 virtual head. Source: Elhage et al., "A Mathematical Framework for Transformer Circuits" (2021), "Path expansion".
 
 Only thin products are formed: from one head to the next the width is ``d_head``, and no ``d_vocab × d_vocab`` matrix
-appears unless the embedding given is one-hot. Terms come one at a time; what is kept between them is ``d_head`` wide.
+appears unless the embedding given is one-hot. Terms come one at a time; what stays between them is ``d_head`` wide.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,20 +57,20 @@ def attributions(
     patterns: Sequence[Float[Tensor, "batch head query key"]],
     directions: Float[Tensor, "batch pos model"],
 ) -> dict[Path, Float[Tensor, "batch pos"]]:
-    """By path, its term of the last residual stream along one direction a position.
+    """By path, its term of the last residual stream along one direction per position.
 
     With ``W_U[:, next_token]`` as directions this is each path's part in the right token's logit (direct logit
-    attribution), at the cost of one column a position in place of the whole vocabulary.
+    attribution), at the cost of one column per position in place of the whole vocabulary.
     """
-    found: dict[Path, Tensor] = {(): (embedded * directions).sum(-1)}
+    terms: dict[Path, Tensor] = {(): (embedded * directions).sum(-1)}
     seen_by = {
         (layer, head): directions @ heads.W_O[head].T
         for layer, heads in enumerate(layers)
         for head in range(len(heads))
     }
     for path, z in _through_heads(embedded, layers, patterns):
-        found[path] = (z * seen_by[path[-1]]).sum(-1)
-    return found
+        terms[path] = (z * seen_by[path[-1]]).sum(-1)
+    return terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ def _through_heads(
     Paths that end in the same head come one after the other.
     """
     if len(layers) != len(patterns):
-        raise ValueError(f"paths: {len(layers)} layers and {len(patterns)} patterns. Give one pattern a layer.")
+        raise ValueError(f"paths: {len(layers)} layers and {len(patterns)} patterns. Give one pattern per layer.")
     earlier: list[tuple[Path, Tensor]] = []
     for layer, (heads, pattern) in enumerate(zip(layers, patterns, strict=True)):
         longer: list[tuple[Path, Tensor]] = []

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 SLOWEST = 3
-"""Waves with fewer periods over the range than this are not told from a bend, and do not count as periodic."""
+"""Waves with fewer periods over the range than this cannot be told from a bend, and do not count as periodic."""
 
 NEIGHBOURS = 10
 """How many frequencies a frequency is compared with, to tell whether it stands out."""

@@ -1,4 +1,4 @@
-"""The tensor networks of the lecture as einsums: one call a diagram, one letter a leg.
+"""The tensor networks of the lecture as einsums: one call per diagram, one letter per leg.
 
 Source: X. Poncini, "Transformer mechanistic interpretability" (2024), after J. K. Taylor, "An introduction to graphical
 tensor notation for mechanistic interpretability" (2024). Legs: ``i``, ``j``, ``k`` and ``q`` are positions of the

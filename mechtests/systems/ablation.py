@@ -53,17 +53,17 @@ def ablations(
         raise ValueError(
             "ablate: resample ablation draws at random. Give generator=evidence.generator, or a seeded one."
         )
-    found = reference(list(dict.fromkeys(place.site for place in places)))
+    activations = reference(list(dict.fromkeys(place.site for place in places)))
     if how == "mean":
-        return [mean(place, found[place.site]) for place in places]
+        return [mean(place, activations[place.site]) for place in places]
     assert generator is not None
     if inputs is not None:
-        available = min((len(activation) for activation in found.values()), default=inputs)
+        available = min((len(activation) for activation in activations.values()), default=inputs)
         if available < inputs:
             raise ValueError(f"ablate: {available} reference inputs for a run of {inputs}. Give as many or more.")
         rows = torch.randperm(available, generator=generator)[:inputs]
-        found = {site: activation[rows.to(activation.device)] for site, activation in found.items()}
-    return [resample(place, found[place.site], generator) for place in places]
+        activations = {site: some[rows.to(some.device)] for site, some in activations.items()}
+    return [resample(place, activations[place.site], generator) for place in places]
 
 
 def _together(places: Sequence[Place]) -> Place:

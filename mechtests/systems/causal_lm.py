@@ -49,8 +49,8 @@ class CausalLM(LanguageModel):
                 not those of the configuration; or vocabulary or context are too small for the claims about induction.
         """
         library = _transformers(path)
-        found = read_pretrained(path, "causal-lm")
-        kind = found.config.get("model_type")
+        pretrained = read_pretrained(path, "causal-lm")
+        kind = pretrained.config.get("model_type")
         if not isinstance(kind, str) or kind not in _FAMILIES:
             raise CheckpointError(
                 f"{path}: a model of the family {kind!r}. Expected one of {', '.join(_FAMILIES)}, the model_type in "
@@ -58,11 +58,11 @@ class CausalLM(LanguageModel):
             )
         try:
             model = getattr(library, _FAMILIES[kind].model)
-            module = _built(model, model.config_class.from_dict(found.config))
+            module = _built(model, model.config_class.from_dict(pretrained.config))
         except Exception as error:  # whatever a wrong size, type or name leads to inside the library
             raise CheckpointError(f"{path}: config.json is of no {kind} model that can be built ({error}).") from error
-        fill(module, _as_named_today(found.tensors, module, path), path)
-        system = cls(module.to(device), "causal-lm", checkpoint=found.checkpoint, cache=cache)
+        fill(module, _as_named_today(pretrained.tensors, module, path), path)
+        system = cls(module.to(device), "causal-lm", checkpoint=pretrained.checkpoint, cache=cache)
         system._refuse_if_too_small(path)
         return system
 

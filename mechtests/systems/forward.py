@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mechtests.activations.capture import Inputs, as_inputs, calls, reached, rows_within, run, upstream
-from mechtests.activations.interventions import Axes, Edit, Place, SiteError, at, note
+from mechtests.activations.interventions import Axes, Edit, Place, SiteError, at, record
 from mechtests.cache import Cache, code_fingerprint
 from mechtests.cache.digests import DigestError, digest
 from mechtests.systems.derived import Derived, sites_of
@@ -154,7 +154,7 @@ class ForwardPasses:
         for edit in edits:
             if (rule := self.derived.get(edit.site)) is not None:
                 raise SiteError(f"{edit}: this site is worked out, and no part of the pass. Change {rule.sources}.")
-        note(edits)
+        record(edits)
         self._check_weights()
         key = self._key(inputs, edits, arguments) if keep else None
         activations: dict[str | Place, Tensor] = {}
@@ -181,7 +181,7 @@ class ForwardPasses:
 
         ``reduce`` is a function of mechtests, or of the file that defines the system's class.
         """
-        note(edits)
+        record(edits)
         self._check_weights()
         key = self._key(inputs, edits, {})
 

@@ -91,8 +91,7 @@ class LanguageModel(System):
     def losses(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence predicted"]:
         """Cross-entropy, in nats, of every token but the first given those before it, with ``edits`` made.
 
-        They are kept, and the logits that they are worked out of are not, which are as many times larger as there are
-        words.
+        They are cached, and the logits that they are worked out from are not, which are ``d_vocab`` times as large.
         """
         return self._reduced((tokens,), self.logits_site, edits, _losses)
 
@@ -101,5 +100,5 @@ def _losses(
     logits: Float[Tensor, "sequence pos vocab"], tokens: Int[Tensor, "sequence pos"]
 ) -> Float[Tensor, "sequence predicted"]:
     asked, predicted = logits[:, :-1], tokens[:, 1:].to(logits.device)
-    # One row a token: five times as fast as with the vocabulary along the second of three axes.
+    # One row per token: five times as fast as with the vocabulary along the second of three axes.
     return cross_entropy(asked.flatten(0, 1), predicted.flatten(), reduction="none").view(predicted.shape)

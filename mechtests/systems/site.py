@@ -14,7 +14,7 @@ def per_head(
     bias: Float[Tensor, "head d_head"] | None = None,
 ) -> Float[Tensor, "batch head pos d_head"]:
     """``resid @ weight[head] + bias[head]`` of every head."""
-    # One product with the heads' matrices side by side is several times faster than one product a head.
+    # One product with the heads' matrices side by side is several times faster than one product per head.
     projected = resid @ weight.transpose(0, 1).flatten(1)
     if bias is not None:
         projected = projected + bias.flatten()

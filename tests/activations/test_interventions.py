@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechtests import Edit, Place, at, keep_only, mean, patch, replace, resample, scale, zero
-from mechtests.activations.interventions import Rows, SiteError, note, record_edits
+from mechtests.activations.interventions import Rows, SiteError, record, record_edits
 
 AXES = "batch head query d_head"
 SIZES = {"batch": 6, "head": 3, "query": 2, "d_head": 4}
@@ -341,13 +341,13 @@ class TestWords:
         assert str(edit) == words
 
     def test_edits_are_noted_once_in_their_order_by_the_innermost_who_gathers(self):
-        note([zero("before")])
+        record([zero("before")])
         with record_edits() as outer:
-            note([zero("b"), zero("a")])
+            record([zero("b"), zero("a")])
             with record_edits() as inner:
-                note([zero("c")])
-            note([zero("a"), zero("d")])
-        note([zero("after")])
+                record([zero("c")])
+            record([zero("a"), zero("d")])
+        record([zero("after")])
         assert list(outer) == ["zero b", "zero a", "zero d"]
         assert list(inner) == ["zero c"]
 

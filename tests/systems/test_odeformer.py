@@ -511,7 +511,7 @@ def test_what_cannot_be_read_is_told_from_what_can(model, curves):
 def test_a_system_that_cannot_be_solved_fits_as_badly_as_can_be(model, curves):
     stiff = words_of(model, *["pow x_0 INT+ 9 <EOS>"] * 2)
     assert r2(stiff, curves[:2].rescaled()).tolist() == [-math.inf] * 2
-    with pytest.raises(ValueError, match="one system a trajectory, found 2 and 3"):
+    with pytest.raises(ValueError, match="one system per trajectory, found 2 and 3"):
         r2(stiff, curves[:3])
 
 
@@ -535,7 +535,7 @@ def with_value(tensor, index, value):
 
 
 BAD = {
-    "one point": (lambda t: t.at(torch.zeros(20, 1, dtype=torch.long)), "2 to 4,096 points a trajectory, found 1"),
+    "one point": (lambda t: t.at(torch.zeros(20, 1, dtype=torch.long)), "2 to 4,096 points per trajectory, found 1"),
     "no trajectory": (lambda t: t[:0], "found none"),
     "NaN": (lambda t: bad(t, states=with_value(t.states, (4, 3, 0), math.nan)), "NaN or infinity in trajectory 4"),
     "infinite time": (lambda t: bad(t, times=with_value(t.times, (2, 19), math.inf)), "infinity in trajectory 2"),
@@ -544,7 +544,7 @@ BAD = {
     "seven dimensions": (lambda t: bad(t, states=t.states.expand(-1, -1, 7)), "1 to 2 dimensions.*found 7"),
     "a million points": (
         lambda t: bad(t[:1], times=torch.arange(1e6)[None], states=torch.ones(1, 1_000_000, 1)),
-        "points a trajectory, found 1,000,000",
+        "points per trajectory, found 1,000,000",
     ),
     "masked": (lambda t: bad(t, fault=with_value(t.fault, 3, 1)), "trajectory 3 BLOWN_UP"),
     "shapes": (lambda t: bad(t, times=t.times[:, :5]), r"found \(20, 5\) and \(20, 20, 1\)"),
@@ -561,7 +561,7 @@ def test_bad_input_gets_one_clear_error(model, curves, kind):
 
 
 def test_equations_must_be_as_many_as_trajectories(model, curves):
-    with pytest.raises(TrajectoryError, match="one system a trajectory, found 20 for 3"):
+    with pytest.raises(TrajectoryError, match="one system per trajectory, found 20 for 3"):
         model.logits(curves[:3], model.truth(curves))
 
 

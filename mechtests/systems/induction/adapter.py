@@ -113,11 +113,11 @@ class Induction(LanguageModel):
 
     def embedded(self, tokens: Int[Tensor, "sequence pos"]) -> Float[Tensor, "sequence pos model"]:
         """The residual stream before the first layer: the token's embedding and the position's."""
-        found = self.activations(tokens, ["tok_embed", "pos_embed"])
-        return found["tok_embed"] + found["pos_embed"]
+        stream = self.activations(tokens, ["tok_embed", "pos_embed"])
+        return stream["tok_embed"] + stream["pos_embed"]
 
     def patterns(self, tokens: Int[Tensor, "sequence pos"]) -> Sequence[Float[Tensor, "sequence head query key"]]:
         """How the heads of each layer attend."""
         sites = [self.pattern_site(layer) for layer in range(self.n_layers)]
-        found = self.activations(tokens, sites)
-        return [found[site] for site in sites]
+        patterns = self.activations(tokens, sites)
+        return [patterns[site] for site in sites]

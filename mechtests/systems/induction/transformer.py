@@ -30,7 +30,7 @@ class AttentionOnlyConfig:
 
 
 class Attention(nn.Module):
-    """Causal multi-head self-attention without biases; a matrix a head, as ``W_Q[head]``."""
+    """Causal multi-head self-attention without biases; a matrix per head, as ``W_Q[head]``."""
 
     mask: Tensor
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mechtests import checkpoints
 from mechtests.activations.capture import Inputs, run
-from mechtests.activations.interventions import Edit, SiteError, note
+from mechtests.activations.interventions import Edit, SiteError, record
 from mechtests.cache import Cache
 from mechtests.checkpoints import Checkpoint, CheckpointError
 from mechtests.families.ode import Equations, Trajectories
@@ -85,7 +85,7 @@ class Odeformer(OdeformerStacks):
 
         Args:
             trajectories: of two points or more, and no more dimensions than the model has.
-            equations: what the decoder is made to write, one system a trajectory; without, only the encoder's sites
+            equations: what the decoder is made to write, one system per trajectory; without, only the encoder's sites
                 are reached. Its input is the start mark and all words but the last, so ``logits[:, t]`` are those of
                 word ``t``. After a row's end they mean nothing.
             rescale: whether times are brought to 1…10 and every dimension to start at 1, as ``fit`` does.
@@ -141,7 +141,7 @@ class Odeformer(OdeformerStacks):
         layers: Iterable[int] | None = None,
         keep: bool = True,
     ) -> tuple[Float[Tensor, "trajectory head query key"], ...]:
-        """The encoder's attention from point to point, one tensor a layer, in one pass.
+        """The encoder's attention from point to point, one tensor per layer, in one pass.
 
         Args:
             trajectories: what is read.
@@ -149,7 +149,7 @@ class Odeformer(OdeformerStacks):
             weighting: ``plain`` is the pattern, whose rows sum to one; ``value`` multiplies it by the length of what is
                 attended to: ``pattern[q, k] * norm(v[k])``.
             layers: all of them when ``None``.
-            keep: whether the patterns are kept in the cache, or only a summary of them is wanted again.
+            keep: whether the patterns are cached, or only a summary of them is wanted again.
         """
         return self._patterns(self._inputs(trajectories), "encoder", edits, weighting, layers, keep=keep)
 
@@ -162,7 +162,7 @@ class Odeformer(OdeformerStacks):
         layers: Iterable[int] | None = None,
         keep: bool = True,
     ) -> tuple[Float[Tensor, "trajectory head word point"], ...]:
-        """The decoder's attention from each word to the points, one tensor a layer; the rest as in the encoder.
+        """The decoder's attention from each word to the points, one tensor per layer; the rest as in the encoder.
 
         The query at ``t`` is where word ``t`` of the equation is predicted.
 
@@ -196,9 +196,9 @@ class Odeformer(OdeformerStacks):
         """
         asked = range(self.n_decoder_layers) if layers is None else layers
         sites = [self.residual_site(layer) for layer in asked]
-        found = self.activations(self._with_words(trajectories, equations), sites, *edits)
+        stream = self.activations(self._with_words(trajectories, equations), sites, *edits)
         with torch.inference_mode():
-            return torch.stack([self.module.decoder.proj(found[site]) for site in sites])
+            return torch.stack([self.module.decoder.proj(stream[site]) for site in sites])
 
     def decode(self, trajectories: Trajectories | Inputs, *edits: Edit, max_tokens: int | None = None) -> Written:
         """What the model writes with the likeliest token at each step.
@@ -300,22 +300,22 @@ class Odeformer(OdeformerStacks):
         late = [edit for edit in edits if edit.site.startswith("decoder.")]
         if unknown := [str(edit) for edit in edits if edit.site == "logits"]:
             raise SiteError(f"{'; '.join(unknown)}: words are chosen from decoder.proj; change that.")
-        found = self.activations(inputs, ["encoded", "counts"], *early)
-        note(late)
+        encoded = self.activations(inputs, ["encoded", "counts"], *early)
+        record(late)
         made: list[tuple[Tensor, Tensor]] = []
 
         def whole(encoded: Tensor, counts: Tensor) -> None:
             made.append(generate(self.module.decoder, encoded, counts, most))
 
         # Through `run`, which makes the edits at every call of a submodule and takes them back.
-        run(self.module, (found["encoded"], found["counts"]), [], late, self.axes, forward=whole)
+        run(self.module, (encoded["encoded"], encoded["counts"]), [], late, self.axes, forward=whole)
         return made[0]
 
 
 def _written(equations: Written, trajectories: int) -> Inputs:
     """The decoder's input, the start mark first, and how many of its words count."""
     if len(equations) != trajectories:
-        raise TrajectoryError(f"Expected one system a trajectory, found {len(equations)} for {trajectories}.")
+        raise TrajectoryError(f"Expected one system per trajectory, found {len(equations)} for {trajectories}.")
     start = equations.words.new_full((len(equations), 1), equations.vocabulary.end)
     lengths = equations.lengths
     return torch.cat([start, equations.words[:, : int(lengths.max()) - 1]], 1), lengths

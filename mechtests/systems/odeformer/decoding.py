@@ -99,14 +99,14 @@ def beam(
 
 
 def _best(
-    kept: Int[Tensor, "equation size word"],
+    best: Int[Tensor, "equation size word"],
     scores: Float[Tensor, "equation size"],
     more: Int[Tensor, "equation more word"],
     more_scores: Float[Tensor, "equation more"],
 ) -> tuple[Int[Tensor, "equation size word"], Float[Tensor, "equation size"]]:
     """The best of both, best first."""
     top = torch.cat([scores, more_scores], 1).topk(scores.shape[1], 1)
-    words = torch.cat([kept, more], 1)
+    words = torch.cat([best, more], 1)
     return words.gather(1, top.indices[..., None].expand(-1, -1, words.shape[-1])), top.values
 
 
@@ -161,6 +161,6 @@ class _Step:
     def reorder(self, rows: Int[Tensor, " equation"]) -> None:
         """Go on from these rows of the last step."""
         cache = self.decoder.cache
-        for layer, kept in cache.items():
+        for layer, cached in cache.items():
             if layer != "slen":
-                cache[layer] = tuple(one[rows] for one in kept)
+                cache[layer] = tuple(one[rows] for one in cached)

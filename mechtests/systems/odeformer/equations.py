@@ -86,7 +86,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """Equations in words, one system a row.
+    """Equations in words, one system per row.
 
     Attributes:
         words: up to the end mark, then padding. A row without an end mark was cut off.
@@ -161,11 +161,11 @@ def r2(written: Written, trajectories: Trajectories) -> Float[Tensor, " trajecto
     evaluations of its right-hand side.
 
     Args:
-        written: one system a trajectory.
+        written: one system per trajectory.
         trajectories: as the model was given them.
     """
     if len(written) != len(trajectories):
-        raise ValueError(f"Expected one system a trajectory, found {len(written)} and {len(trajectories)}.")
+        raise ValueError(f"Expected one system per trajectory, found {len(written)} and {len(trajectories)}.")
     times, states = trajectories.times.double().cpu().numpy(), trajectories.states.double().cpu().numpy()
     return torch.tensor(
         [_r2(written.right_hand_side(i), times[i], states[i]) for i in range(len(written))], dtype=torch.float64
@@ -173,11 +173,11 @@ def r2(written: Written, trajectories: Trajectories) -> Float[Tensor, " trajecto
 
 
 def _r2(slope: Callable[[State], State] | None, times: State, states: State) -> float:
-    told = None if slope is None else _solution(slope, times, states[0])
-    if told is None or told.shape != states.shape or not np.isfinite(told).all():
+    solved = None if slope is None else _solution(slope, times, states[0])
+    if solved is None or solved.shape != states.shape or not np.isfinite(solved).all():
         return -math.inf
     spread_about_mean = ((states - states.mean(0)) ** 2).sum()
-    return float(1 - ((states - told) ** 2).sum() / max(spread_about_mean, 1e-300))
+    return float(1 - ((states - solved) ** 2).sum() / max(spread_about_mean, 1e-300))
 
 
 def _solution(slope: Callable[[State], State], times: State, start: State) -> State | None:
@@ -188,10 +188,10 @@ def _solution(slope: Callable[[State], State], times: State, start: State) -> St
         calls += 1
         if calls > EVALUATIONS:
             raise ArithmeticError("too stiff")
-        found = slope(state[None])[0]
-        if found.shape != start.shape:
+        change = slope(state[None])[0]
+        if change.shape != start.shape:
             raise ValueError("another dimension")
-        return found
+        return change
 
     try:
         with np.errstate(all="ignore"):

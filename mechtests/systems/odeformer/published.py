@@ -89,9 +89,9 @@ def import_published(source: Path, target: Path) -> Provenance:
 
 def _config(source: Path, root: object) -> OdeformerConfig:
     if not isinstance(root, Inert) or root.made_by != "odeformer.model.model_wrapper.ModelWrapper":
-        found = root.made_by if isinstance(root, Inert) else type(root).__name__
+        made_by = root.made_by if isinstance(root, Inert) else type(root).__name__
         raise CheckpointError(
-            f"{source}: expected a ModelWrapper of the odeformer package, found {found}. "
+            f"{source}: expected a ModelWrapper of the odeformer package, found {made_by}. "
             "Give the file odeformer.pt that the package downloads."
         )
     params = _state(source, _state(source, root, "_modules")["embedder"], "params").state

@@ -21,7 +21,7 @@ def check(trajectories: Trajectories, dimensions: int) -> None:
         raise TrajectoryError("Expected one trajectory or more, found none. Did the validity mask leave any?")
     if not 2 <= times.shape[1] <= MOST_POINTS:
         raise TrajectoryError(
-            f"Expected 2 to {MOST_POINTS:,} points a trajectory, found {times.shape[1]:,}. "
+            f"Expected 2 to {MOST_POINTS:,} points per trajectory, found {times.shape[1]:,}. "
             "Thin long trajectories out, as in trajectories.at(index)."
         )
     if not 1 <= states.shape[2] <= dimensions:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mechtests import checkpoints
-from mechtests.activations.interventions import Axes, Edit, Place, SiteError, at, note
+from mechtests.activations.interventions import Axes, Edit, Place, SiteError, at, record
 from mechtests.cache import Cache
 from mechtests.families import Problems
 from mechtests.systems.base import Derived, Head, System
@@ -179,7 +179,7 @@ class Subtraction(System):
 
     def _logits_with_neurons(self, problems: Problems, edits: Sequence[Edit]) -> Float[Tensor, "problem vocab"]:
         """The rest of the model is linear in the neurons, so one product takes the place of a forward pass."""
-        note(edits)
+        record(edits)
         activation = self.preactivations(problems).unsqueeze(1)
         for site in (PREACTIVATIONS, NEURONS):
             activation = activation.relu() if site == NEURONS else activation

@@ -32,7 +32,7 @@ class SubtractionConfig:
 
 
 class Attention(nn.Module):
-    """Causal multi-head self-attention with biases; a matrix a head, as ``W_Q[head]``."""
+    """Causal multi-head self-attention with biases; a matrix per head, as ``W_Q[head]``."""
 
     mask: Tensor
 
