@@ -20,7 +20,8 @@ from mechtests.families.curve import Curve
 from mechtests.inference import Interval
 from mechtests.judging.judgement import Judgement
 from mechtests.judging.verdict import ControlResult, decide
-from mechtests.results.record import claim_record, results_document, untested_record
+from mechtests.results.document import results_document
+from mechtests.results.making import claim_record, untested_record
 
 RUN = {
     "id": "0" * 32,
@@ -181,7 +182,7 @@ def of_every_verdict():
     emergence = Claim(
         id="toy/training/emergence", source=SOURCE, expect=Monotone("increasing", at_least=1), **_but(over)
     )
-    about = {"id": weights.id, "params": {}, "expect": {"kind": "exact", "region": "> 0", "above": 0}}
+    about = {"id": weights.id, "params": {}, "expect": {"kind": "value", "region": "> 0", "above": 0}}
 
     def findings(judged_on, verdicts):
         told = [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mechtests.checkpoints import Provenance, save
-from mechtests.results.record import schema
+from mechtests.results.document import schema
 
 CONFTEST = """
 import pytest, torch

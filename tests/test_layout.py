@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mechtests"
 
 FLOORS = (
+    {"files"},
     {"inference", "instruments", "families", "cache"},
     {"activations", "checkpoints"},
     {"systems"},

@@ -2,7 +2,7 @@
 
 from mechtests.cache.disk import CacheError, Disk
 from mechtests.cache.environment import Moment, surroundings
-from mechtests.cache.fingerprint import code_fingerprint
+from mechtests.cache.fingerprint import code_fingerprint, value_fingerprint
 from mechtests.cache.key import Key
 from mechtests.cache.memoized import memoized
 from mechtests.cache.tiers import Cache
@@ -18,4 +18,5 @@ __all__ = [
     "code_fingerprint",
     "memoized",
     "surroundings",
+    "value_fingerprint",
 ]

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import time
-import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mechtests.cache.warning import warn
+from mechtests.files import atomic_write
 
 _FORM = "v1"
 """Names the form of the files; those of another form lie in another folder."""
@@ -163,16 +163,10 @@ class Disk:
         return f"{self.folder}/{_FORM}/{name[:2]}/{name}{_ENDING}"
 
     def _write(self, path: str, parts: tuple[bytes, bytes, memoryview]) -> None:
-        unfinished = f"{path.removesuffix(_ENDING)}.{uuid.uuid4().hex}.tmp"
         if not os.path.isdir(folder := os.path.dirname(path)):
             self._make_folder(folder)
-        try:
-            with open(unfinished, "xb") as file:
-                file.writelines(parts)
-            os.replace(unfinished, path)
-        except OSError:
-            _remove(unfinished)
-            raise
+        with atomic_write(Path(path), durable=False) as unfinished, unfinished.open("xb") as file:
+            file.writelines(parts)
 
     def _make_folder(self, folder: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

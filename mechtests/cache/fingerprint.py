@@ -5,9 +5,12 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import is_dataclass
+from enum import Enum
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
+from types import CellType, CodeType
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ import torch
 
 PACKAGE = Path(__file__).parents[1]
 _PROCESS = uuid.uuid4().hex
+_ALIVE: list[object] = []
 _BY_VERSION = sys.stdlib_module_names | {"torch", "numpy"}
 """Packages whose code is told by a version, or by Python's own."""
 
@@ -45,6 +49,77 @@ def _mechtests() -> str:
     files = sorted(PACKAGE.rglob("*.py"))
     parts = [f"{path.relative_to(PACKAGE).as_posix()}\0{hashed(path.read_bytes())}" for path in files]
     return hashed(torch.__version__, np.__version__, *parts)
+
+
+def value_fingerprint(value: object) -> str:
+    """A sha256 that differs between values: plain ones by what they are, functions by where they are defined.
+
+    A function that is made where another runs is told by its code, its defaults and the values that it closes over.
+    What is none of these, such as an object of a class of one's own that is no dataclass, has a fingerprint of this
+    process alone.
+    """
+    return hashed(*_parts(value, ()))
+
+
+def _parts(value: Any, within: tuple[int, ...]) -> Iterator[str]:  # noqa: PLR0912 - one branch per kind of value
+    if id(value) in within:
+        yield "again"  # a function that calls itself closes over itself
+        return
+    inner: tuple[object, ...] = ()
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if value is None or value is ... or type(value) in (bool, int, float, complex, str, bytes, range):
+        yield f"{kind} {value!r}"
+    elif type(value) in (tuple, list):
+        yield f"{kind} {len(value)}"
+        inner = tuple(value)
+    elif type(value) is dict:
+        yield f"{kind} {len(value)}"
+        inner = tuple(value.items())
+    elif type(value) in (set, frozenset):
+        yield f"{kind} {len(value)}"
+        yield from sorted(hashed(*_parts(one, (*within, id(value)))) for one in value)
+    elif isinstance(value, CodeType):
+        yield f"{kind} {value.co_flags} {value.co_argcount} {value.co_posonlyargcount} {value.co_kwonlyargcount}"
+        names = (value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars)
+        inner = (value.co_code, value.co_consts, value.co_exceptiontable, *names)
+    elif _is_where_it_says(value):
+        yield f"{kind} {value.__module__}.{value.__qualname__}"
+    elif isinstance(value, partial):
+        inner = (value.func, value.args, value.keywords)
+        yield kind
+    elif inspect.ismethod(value):
+        inner = (value.__func__, value.__self__)
+        yield kind
+    elif inspect.isfunction(value):
+        yield f"{kind} {value.__module__}.{value.__qualname__} {value.__globals__.get('__file__')}"
+        cells = tuple(_content(cell) for cell in value.__closure__ or ())
+        inner = (value.__code__, value.__defaults__, value.__kwdefaults__, cells)
+    elif isinstance(value, Enum):
+        inner = (type(value), value.name)
+        yield kind
+    elif is_dataclass(value) and not isinstance(value, type) and not hasattr(type(value), "__slots__"):
+        inner = (type(value), vars(value))
+        yield kind
+    else:
+        _ALIVE.append(value)  # so that no other object comes to have its id
+        yield f"{_PROCESS} {id(value)}"
+    for one in inner:
+        yield hashed(*_parts(one, (*within, id(value))))
+
+
+def _content(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return "empty"
+
+
+def _is_where_it_says(value: Any) -> bool:
+    """Whether ``value`` is what its module has under its name: then the module's code says all of it."""
+    found: Any = sys.modules.get(getattr(value, "__module__", None) or "")
+    for name in getattr(value, "__qualname__", "").split("."):
+        found = getattr(found, name, None)
+    return found is value
 
 
 def _defined(thing: type | Callable[..., Any]) -> Iterator[Any]:

@@ -5,19 +5,26 @@ Nothing here ever unpickles. Whatever is wrong with a file is told in one :class
 
 import hashlib
 import json
-import os
+import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_in
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mechtests.files import atomic_write
+
 SCHEMA = "mechtests-checkpoint/1"
 """Names the form of the header; a file with another one is refused."""
+
+_SYSTEM = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+"""Names of systems become folders and words of a command line, so a file may not choose just any."""
 
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -56,11 +63,19 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights on disk, in one file or a directory: their path, the sha256 of their bytes, and their provenance."""
+    """Weights on disk, in one file or a directory.
+
+    Attributes:
+        path: of the file or the directory.
+        sha256: of all bytes that were read of it.
+        provenance: where the weights came from.
+        files: what the sha256 covers; the file at ``path`` where none is named.
+    """
 
     path: Path
     sha256: str
     provenance: Provenance
+    files: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,14 +87,10 @@ def save(path: Path, module: nn.Module, provenance: Provenance) -> None:
     """Write ``module``'s weights and their provenance to ``path``, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     header = json.dumps({"schema": SCHEMA, **asdict(provenance)}, sort_keys=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     # Copies, because safetensors takes no two weights that share their memory.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
-    try:
+    with atomic_write(path) as unfinished:
         save_file(tensors, unfinished, metadata={"mechtests": header})
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
@@ -111,31 +122,40 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(
             f"{path}: no such checkpoint. Give the path of a .safetensors file, or train one with training/."
         )
-    with path.open("rb") as opened:
-        start = opened.read(9)
-        opened.seek(0)
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    # One reading, of which come both the identity and the weights: another process may write the file meanwhile.
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}). Check the file and its permissions."
+        ) from error
     # The first 8 bytes of safetensors are its header's length, which may read as a pickle's; its header opens with {.
-    if start.startswith(_PICKLE_STARTS) and start[8:] != b"{":
+    if content.startswith(_PICKLE_STARTS) and content[8:9] != b"{":
         raise CheckpointError(
             f"{path}: this is a pickle, which can run code when it is read, so it is refused. "
             "Expected safetensors: save the weights with mechtests.checkpoints.save."
         )
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        tensors = tensors_in(content)
     except SafetensorError as error:
         raise CheckpointError(
             f"{path}: not a whole safetensors file ({error}). It may be truncated: fetch or train it again."
         ) from error
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    sha256, metadata = hashlib.sha256(content).hexdigest(), header.get("__metadata__") or {}
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if not _finite(tensor):
             raise CheckpointError(
                 f"{path}: weight {name} holds NaN or infinite values, so every measurement would be meaningless. "
                 "Train it again or use an earlier step."
             )
     return Weights(sha256, metadata, tensors)
+
+
+def _finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return bool(torch.isfinite(torch.stack(tensor.aminmax())).all())  # a NaN is both; no mask as large as the tensor
 
 
 def load(path: Path, system: str, config: type[Any], build: Callable[[Any], M]) -> tuple[Checkpoint, M]:
@@ -190,7 +210,7 @@ def provenance_in(metadata: Mapping[str, str], path: Path) -> Provenance:
     """The provenance that the header of the file at ``path`` holds.
 
     Raises:
-        CheckpointError: it holds none, or one of another form.
+        CheckpointError: it holds none, one of another form, or one with a name of a system that cannot be one.
     """
     try:
         header: Any = json.loads(metadata["mechtests"])
@@ -199,9 +219,15 @@ def provenance_in(metadata: Mapping[str, str], path: Path) -> Provenance:
         schema = header.pop("schema")
         if schema != SCHEMA:
             raise ValueError(f"schema {schema!r}")
-        return Provenance(**header)
+        made = Provenance(**header)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: no provenance in the header ({error!r}). Expected the form {SCHEMA}: "
             "save the weights with mechtests.checkpoints.save."
         ) from error
+    if not isinstance(made.system, str) or not _SYSTEM.fullmatch(made.system):
+        raise CheckpointError(
+            f"{path}: its header names the system {reprlib.repr(made.system)}. Expected lower-case letters, digits and "
+            "hyphens, as in 'subtraction'. Do not use the file unless you know who wrote it."
+        )
+    return made

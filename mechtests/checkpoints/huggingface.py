@@ -52,12 +52,12 @@ def read_pretrained(path: Path, system: str) -> Pretrained:
         raise CheckpointError(
             f"{path}: expected a directory with {CONFIG} and {WEIGHTS}, as save_pretrained of transformers writes it."
         )
-    config = _json(path / CONFIG)
+    content, config = _json(path / CONFIG)
     for entry, reason in _REFUSED.items():
         if config.get(entry):
             raise CheckpointError(f"{path}: {CONFIG} has {entry!r}: {reason}.")
     files = _files(path)
-    hashed = sha256((path / CONFIG).read_bytes())
+    hashed = sha256(content)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for file in files:
@@ -70,7 +70,8 @@ def read_pretrained(path: Path, system: str) -> Pretrained:
     made = provenance_in(metadata, files[0]) if "mechtests" in metadata else Provenance(system, {})
     if made.system != system:
         raise CheckpointError(f"{path}: holds a model of the system {made.system!r}, expected {system!r}.")
-    return Pretrained(Checkpoint(path, hashed.hexdigest(), made), config, tensors)
+    read = (path / CONFIG, path / INDEX, *files)
+    return Pretrained(Checkpoint(path, hashed.hexdigest(), made, read), config, tensors)
 
 
 def _files(path: Path) -> list[Path]:
@@ -78,7 +79,7 @@ def _files(path: Path) -> list[Path]:
     if (path / WEIGHTS).is_file():
         return [path / WEIGHTS]
     if (path / INDEX).is_file():
-        shards = _json(path / INDEX).get("weight_map")
+        shards = _json(path / INDEX)[1].get("weight_map")
         names = set(shards.values()) if isinstance(shards, dict) else set()
         if not names or not all(isinstance(name, str) for name in names):
             raise CheckpointError(f"{path / INDEX}: expected a weight_map from weights to files. Fetch it again.")
@@ -98,9 +99,11 @@ def _files(path: Path) -> list[Path]:
     raise CheckpointError(f"{path}: no weights. Expected {WEIGHTS}, or {INDEX} and the files that it names.")
 
 
-def _json(file: Path) -> dict[str, Any]:
+def _json(file: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of ``file``, and the object that they state: of one reading, so that a digest is of what is used."""
     try:
-        found = json.loads(file.read_text())
+        content = file.read_bytes()
+        found = json.loads(content)
         if not isinstance(found, dict):
             raise TypeError(f"{type(found).__name__} in place of an object")
     except FileNotFoundError as error:
@@ -109,4 +112,4 @@ def _json(file: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{file}: not a JSON object ({error}). Fetch it again.") from error
-    return found
+    return content, found

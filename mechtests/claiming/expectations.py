@@ -232,7 +232,7 @@ class Difference(Mean):
 class Value(Expectation):
     """One number that describes the checkpoint and is known without sampling error: an angle, an R² over a census."""
 
-    kind: ClassVar[str] = "exact"
+    kind: ClassVar[str] = "value"
 
     def estimate(self, value: float, units: int) -> Estimate:
         """The number itself, worked out over ``units`` units."""

@@ -15,10 +15,10 @@ from mechtests.cli.history import add_history
 from mechtests.cli.published import add_fetch, add_import
 from mechtests.cli.pytest_config import Commands
 from mechtests.cli.report import add_report
-from mechtests.cli.table import harmless
 from mechtests.cli.verify import add_verify
 from mechtests.cli.watch import add_watch
-from mechtests.results.record import ResultsError
+from mechtests.report.text import printable
+from mechtests.results.document import ResultsError
 
 SUBCOMMANDS: list[Callable[[Commands], None]] = [
     add_cache,
@@ -44,11 +44,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line: 0, or 1 where a comparison found a regression, or 2 after an error, told in one line."""
+    """Run the command line: 0, or 1 where a comparison found a regression, or 2 after an error, printed on one line."""
     given = parser().parse_args(arguments)
     try:
         code: int | None = given.run(given)
     except (CommandError, CacheError, CheckpointError, ResultsError) as error:
-        print(harmless(f"mechtests: {error}"), file=sys.stderr)
+        print(printable(f"mechtests: {error}"), file=sys.stderr)
         return 2
     return code or 0

@@ -7,10 +7,11 @@ from pathlib import Path
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_place, ledger_of
 from mechtests.cli.pytest_config import Commands
+from mechtests.files import write_text
 from mechtests.monitor.verify import badge_of
 from mechtests.results.comparison import compare
+from mechtests.results.document import read_results
 from mechtests.results.ledger import LedgerError
-from mechtests.results.record import read_results, write_text
 from mechtests.results.side import ComparisonError, side_named, side_of
 
 

@@ -1,13 +1,13 @@
 """``mechtests card``: the verdicts on a checkpoint in its model card."""
 
 import argparse
-import os
 from pathlib import Path
 
 from mechtests.cli.error import CommandError
 from mechtests.cli.pytest_config import Commands
+from mechtests.files import write_text
 from mechtests.report.card import CardError, card_claims, updated_card
-from mechtests.results.record import read_results
+from mechtests.results.document import read_results
 
 
 def add_card(commands: Commands) -> None:
@@ -31,10 +31,7 @@ def write_card(given: argparse.Namespace) -> None:
     try:
         before = given.card.read_bytes().decode("utf-8") if given.card.exists() else ""
         after = updated_card(before, document, claims)
-        given.card.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = given.card.with_name(f".{given.card.name}.{os.getpid()}.tmp")
-        unfinished.write_bytes(after.encode("utf-8"))
-        unfinished.replace(given.card)
+        write_text(given.card, after)
     except CardError as error:
         raise CommandError(f"{given.card}: {error}") from error
     except UnicodeDecodeError as error:

@@ -7,11 +7,12 @@ from pathlib import Path
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_place, ledger_of
 from mechtests.cli.pytest_config import Commands
-from mechtests.cli.table import harmless, print_table
+from mechtests.cli.table import print_table
+from mechtests.files import write_text
 from mechtests.report.comparison import COLUMNS, comparison_html, comparison_markdown, remarks, summary, tables
+from mechtests.report.text import printable
 from mechtests.results.comparison import Comparison, compare
 from mechtests.results.ledger import LedgerError
-from mechtests.results.record import write_text
 from mechtests.results.side import ComparisonError, side_named
 
 
@@ -59,4 +60,4 @@ def print_comparison(comparison: Comparison) -> None:
     for title, rows in tables(comparison):
         print_table(COLUMNS, rows, title=title)
     for line in (*remarks(comparison), f"{comparison.before} → {comparison.after}: {summary(comparison)}"):
-        print(harmless(line))
+        print(printable(line))

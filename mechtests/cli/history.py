@@ -7,10 +7,10 @@ from pathlib import Path
 from mechtests.cli.error import CommandError
 from mechtests.cli.pytest_config import Commands, default_paths
 from mechtests.cli.table import print_table
-from mechtests.report.terminal import SYMBOLS, estimate_text
-from mechtests.results.baseline import place
-from mechtests.results.ledger import Ledger, LedgerError, PastRun
-from mechtests.results.record import Record, read_results
+from mechtests.report.text import SYMBOLS, checkpoint_text, estimate_text, verdict_text
+from mechtests.results.document import read_results
+from mechtests.results.ledger import Ledger, LedgerError, PastRun, PastVerdict
+from mechtests.results.record import finding_name
 
 SHOWN = 30
 DIGITS = 10
@@ -73,25 +73,24 @@ def _print_runs(runs: Sequence[PastRun]) -> None:
         return
     rows = []
     for run in runs:
-        counts = " ".join(f"{symbol} {run.verdicts[word]}" for word, symbol in SYMBOLS.items() if word in run.verdicts)
+        counts = " ".join(f"{SYMBOLS[name]} {run.verdicts[name]}" for name in SYMBOLS if name in run.verdicts)
         judged = run.checkpoints if len(run.checkpoints) < 3 else (f"{len(run.checkpoints)} checkpoints",)
         when = f"{run.started:%Y-%m-%d %H:%M}"
         rows.append((when, run.id[:DIGITS], (run.commit or "–")[:DIGITS], ", ".join(judged) or "–", counts))
     print_table(("started (UTC)", "run", "commit", "judged", "verdicts"), rows)
-    print(", ".join(f"{symbol} {word}" for word, symbol in SYMBOLS.items()))
+    print(", ".join(map(verdict_text, SYMBOLS)))
 
 
-def _print_verdicts(records: Sequence[Record]) -> None:
+def _print_verdicts(records: Sequence[PastVerdict]) -> None:
     if not records:
         print("no such verdict is in the ledger")
         return
     rows = []
     for record in records:
-        checkpoint = record["checkpoint"]
-        verdict = f"{SYMBOLS[record['verdict']]} {record['verdict']}"
-        where = checkpoint["name"] if checkpoint else "–"
-        when = f"{record['started']:%Y-%m-%d %H:%M}"
-        rows.append((when, record["run"][:DIGITS], place(record)[0], where, verdict, estimate_text(record)))
+        when, run = f"{record['started']:%Y-%m-%d %H:%M}", record["run"][:DIGITS]
+        estimate = estimate_text(record["estimate"], record["interval"])
+        checkpoint = checkpoint_text(record) or "–"
+        rows.append((when, run, finding_name(record), checkpoint, verdict_text(record["verdict"]), estimate))
     print_table(("started (UTC)", "run", "claim", "checkpoint", "verdict", "estimate"), rows)
 
 

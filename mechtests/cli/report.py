@@ -6,7 +6,7 @@ from pathlib import Path
 from mechtests.cli.error import CommandError
 from mechtests.cli.pytest_config import Commands
 from mechtests.report.html import write_html
-from mechtests.results.record import read_results
+from mechtests.results.document import read_results
 
 
 def add_report(commands: Commands) -> None:

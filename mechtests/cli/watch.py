@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mechtests.cli.error import CommandError
 from mechtests.cli.pytest_config import Commands
-from mechtests.cli.table import harmless
 from mechtests.cli.verify import WRONG, add_run, baseline_of, run_of
 from mechtests.monitor.verify import PAGE, Verified
 from mechtests.monitor.watch import Watch, WatchError
 from mechtests.report.comparison import summary
+from mechtests.report.text import printable
 
 FOLDER = Path("reports/watch")
 EVERY = 10.0
@@ -56,10 +56,10 @@ def watch_folder(given: argparse.Namespace) -> int:
 
 
 def _outcome(verified: Verified) -> str:
-    told = summary(verified.comparison) if verified.comparison else "nothing to compare with yet"
+    changes = summary(verified.comparison) if verified.comparison else "nothing to compare with yet"
     against = f" since {verified.comparison.before}" if verified.comparison else ""
-    return f"{verified.folder / PAGE}: {told}{against}"
+    return f"{verified.folder / PAGE}: {changes}{against}"
 
 
 def _tell(line: str) -> None:
-    print(harmless(line), flush=True)
+    print(printable(line), flush=True)

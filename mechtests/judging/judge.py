@@ -109,7 +109,8 @@ class Judge:
         """
         if judgement.drawn is None:
             return judgement
-        trial = Trial(judgement.claim, body, {**default_parameters(body), **arguments}, judgement.params)
+        given = {**default_parameters(body), **arguments}
+        trial = Trial(judgement.claim, body, given, judgement.params, judgement.values)
         puts = itertools.count(1)
 
         def put(batch: object) -> ChosenInputs:
@@ -145,7 +146,7 @@ class Judge:
         # The search starts from the units, which are not kept.
         if found is None or (found.searchable and found.outcome.search is None and not self._asked):
             return None
-        return Judgement.of(trial.claim, trial.params, trial.system, found.outcome)
+        return trial.judgement(found.outcome)
 
     def _keep(self, trial: Trial, judgement: Judgement, began: Moment) -> None:
         system = system_argument(trial.arguments)
@@ -162,7 +163,14 @@ class Judge:
         """What a judgement depends on besides the weights and the code."""
         claim = trial.claim
         controls = [(control.name, control.draws) for control in claim.controls]
-        return (claim.id, repr(claim.expect), repr(controls), repr(self.settings), repr(dict(trial.params)))
+        return (
+            claim.id,
+            repr(claim.expect),
+            repr(controls),
+            repr(self.settings),
+            repr(dict(trial.params)),
+            trial.values,
+        )
 
     def _measure(self, trial: Trial) -> Judgement:
         began = time.perf_counter()
@@ -175,7 +183,7 @@ class Judge:
                 self.progress("")
             seconds, why = time.perf_counter() - began, str(untested)
             outcome = Outcome(verdict=Verdict.UNTESTED, reason=why, seconds=seconds)
-            return Judgement.of(trial.claim, trial.params, trial.system, outcome)
+            return trial.judgement(outcome)
 
     def _tested(self, trial: Trial) -> Judgement:
         began, moment = time.perf_counter(), Moment.now()
@@ -195,10 +203,7 @@ class Judge:
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        judgement = Judgement(
-            claim=claim,
-            params=trial.params,
-            system=trial.system,
+        outcome = Outcome(
             verdict=verdict,
             estimate=estimate,
             controls=controls,
@@ -207,9 +212,9 @@ class Judge:
             reason=reason,
             seconds=time.perf_counter() - began,
             trail=tuple(evidence.trail()),
-            rests_on=rests_on,
-            drawn=evidence.drawn() if estimate is not None else None,
         )
+        drawn = evidence.drawn() if estimate is not None else None
+        judgement = trial.judgement(outcome, drawn, rests_on)
         self._keep(trial, judgement, moment)
         return judgement
 

@@ -47,6 +47,7 @@ class Judgement(Outcome):
     Attributes:
         claim: what was judged.
         params: the test's parameters, as text.
+        values: tells the parameters' values from others, whose texts may be the same.
         system: the system judged; ``None`` for a claim about several checkpoints.
         drawn: the units that a counterexample can be searched from; ``None`` where the claim has none.
         rests_on: the judgements of other claims that the body asked for.
@@ -55,19 +56,16 @@ class Judgement(Outcome):
     claim: Claim
     params: Mapping[str, str]
     system: System | None
+    values: str = ""
     drawn: SampledUnits | None = None
     rests_on: tuple["Judgement", ...] = ()
 
     @property
     def outcome(self) -> Outcome:
         """The outcome alone."""
-        return Outcome(**_fields_of(self))
-
-    @classmethod
-    def of(cls, claim: Claim, params: Mapping[str, str], system: System | None, outcome: Outcome) -> "Judgement":
-        """The judgement of ``claim`` on ``system`` that came to ``outcome``."""
-        return cls(claim=claim, params=params, system=system, **_fields_of(outcome))
+        return Outcome(**fields_of(self))
 
 
-def _fields_of(outcome: Outcome) -> dict[str, Any]:
+def fields_of(outcome: Outcome) -> dict[str, Any]:
+    """The fields of an outcome alone, by name."""
     return {field.name: getattr(outcome, field.name) for field in fields(Outcome)}

@@ -12,13 +12,35 @@ CONTROL_P = 0.05
 
 
 class Verdict(Enum):
-    """What a claim comes to on one checkpoint."""
+    """What a claim comes to on one checkpoint, in the order in which tables list verdicts."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
     INCONCLUSIVE = "inconclusive"
     VACUOUS = "vacuous"
     UNTESTED = "untested"
+
+    @property
+    def symbol(self) -> str:
+        """One character for tables, so that no verdict is shown by colour alone."""
+        return _SYMBOLS[self]
+
+    def is_worse_than(self, other: "Verdict") -> bool:
+        """Whether this verdict is further from supported than ``other``; never where one of them is ``UNTESTED``."""
+        if Verdict.UNTESTED in (self, other):
+            return False
+        return _WORST_TO_BEST.index(self) < _WORST_TO_BEST.index(other)
+
+
+_WORST_TO_BEST = (Verdict.REFUTED, Verdict.VACUOUS, Verdict.INCONCLUSIVE, Verdict.SUPPORTED)
+
+_SYMBOLS = {
+    Verdict.SUPPORTED: "✓",
+    Verdict.REFUTED: "✗",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.VACUOUS: "○",
+    Verdict.UNTESTED: "-",
+}
 
 
 @dataclass(frozen=True)

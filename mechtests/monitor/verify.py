@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mechtests.checkpoints import CheckpointError, read
+from mechtests.files import write_text
 from mechtests.report.badge import badge_svg
 from mechtests.report.comparison import comparison_html, comparison_markdown
 from mechtests.report.junit import junit_xml
 from mechtests.report.markdown import escaped, table
-from mechtests.report.terminal import SYMBOLS
+from mechtests.report.text import SYMBOLS, verdict_text
 from mechtests.results.comparison import Change, Comparison, compare
-from mechtests.results.record import read_results, tested, write_text
+from mechtests.results.document import read_results, tested
+from mechtests.results.record import ResultsDocument
 from mechtests.results.side import Side, side_of
 
 RESULTS, PAGE, CHANGES = "results.json", "index.html", "changes.html"
@@ -34,16 +36,16 @@ class VerifyError(Exception):
 
 @dataclass(frozen=True)
 class Verified:
-    """What came of it.
+    """Judged checkpoints.
 
     Attributes:
-        folder: where the report, the results and all the rest lie.
+        folder: where the report, the results and the other files are.
         document: the results file.
         comparison: what changed since the baseline, where there was one.
     """
 
     folder: Path
-    document: dict[str, Any]
+    document: ResultsDocument
     comparison: Comparison | None
 
     @property
@@ -81,16 +83,16 @@ def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None =
     Raises:
         CheckpointError: a checkpoint cannot be used.
         ComparisonError: the baseline has nothing in common with them.
-        VerifyError: no claim could be judged.
+        VerifyError: no claim could be judged, or a kind's claims would lie outside of ``claims``.
     """
     checkpoints = [_named(one) for one in named]
     kinds = list(dict.fromkeys(one.kind for one in checkpoints))
     (folder / RESULTS).unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-rN", *map(str, _places(kinds, run.claims))]
     for kind in kinds:
-        command += ["--claims-of", kind]
+        command += [f"--claims-of={kind}"]
     for one in checkpoints:
-        command += ["--checkpoint", f"{one.kind}={_as_glob(one.path)}"]
+        command += [f"--checkpoint={one.kind}={_as_glob(one.path)}"]
     command += [
         "--claims-results",
         str((folder / RESULTS).absolute()),
@@ -131,7 +133,7 @@ def _named(named: str) -> _Named:
 
 def _as_glob(path: Path) -> str:
     """A pattern that ``path`` alone matches."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in os.path.abspath(path))
+    return "".join(f"[{one}]" if one in "*?[" else one for one in os.path.abspath(path))
 
 
 def _places(kinds: Sequence[str], given: Path | None) -> list[Path]:
@@ -139,13 +141,17 @@ def _places(kinds: Sequence[str], given: Path | None) -> list[Path]:
         return [given]
     claims = Path("claims")
     own = [claims / kind for kind in kinds]
+    for folder in own:
+        # Pytest runs the conftest.py that it finds in a folder.
+        if claims.resolve() not in folder.resolve().parents:
+            raise VerifyError(f"{folder}: lies outside {claims}, so nothing of it is run. Name it with --claims.")
     if all(folder.is_dir() for folder in own):
         return own
     return [claims] if claims.is_dir() else []
 
 
-def _check_judged(document: dict[str, Any], checkpoints: Sequence[_Named]) -> None:
-    seen = {claim["checkpoint"]["sha256"] for claim in tested(document)}
+def _check_judged(document: ResultsDocument, checkpoints: Sequence[_Named]) -> None:
+    seen = {checkpoint["sha256"] for _, checkpoint in tested(document)}
     for one in checkpoints:
         if one.sha256 not in seen and (one.sha256 or not seen):
             reasons = (claim["reason"] for claim in document["claims"] if claim["verdict"] == "untested")
@@ -154,7 +160,7 @@ def _check_judged(document: dict[str, Any], checkpoints: Sequence[_Named]) -> No
 
 def _write(verified: Verified) -> None:
     folder, document, comparison = verified.folder, verified.document, verified.comparison
-    lost = {(change.finding, _where(change)) for change in comparison.regressions} if comparison else set()
+    lost = {(change.finding, _weights_name(change)) for change in comparison.regressions} if comparison else set()
     write_text(folder / JUNIT, junit_xml(document, lost))
     write_text(folder / SUMMARY, summary_markdown(document, comparison))
     write_text(folder / BADGE, badge_of(document, comparison))
@@ -162,30 +168,30 @@ def _write(verified: Verified) -> None:
         write_text(folder / CHANGES, comparison_html(comparison))
 
 
-def _where(change: Change) -> str:
-    """On what a regression is, as the results file's own place names it."""
+def _weights_name(change: Change) -> str:
+    """The weights of a regression, as :func:`mechtests.results.record.weights_name` names them."""
     now = change.after
     if now is None:
         return change.checkpoint
     return f"{now.checkpoint}@{now.weights}" if now.checkpoint else "none"
 
 
-def badge_of(document: dict[str, Any], comparison: Comparison | None = None) -> str:
+def badge_of(document: ResultsDocument, comparison: Comparison | None = None) -> str:
     """The badge of a results file: how many of its verdicts are supported, and how many were lost since a baseline."""
-    counts = Counter(claim["verdict"] for claim in document["claims"])
-    told = f"{counts['supported']} of {counts.total() - counts['untested']} supported"
+    counts = Counter[str](claim["verdict"] for claim in document["claims"])
+    supported = f"{counts['supported']} of {counts.total() - counts['untested']} supported"
     if comparison is None:
-        return badge_svg("claims", told, "open")
+        return badge_svg("claims", supported, "open")
     lost = len(comparison.regressions)
-    return badge_svg("claims", f"{told}, {lost} lost" if lost else told, "bad" if lost else "good")
+    return badge_svg("claims", f"{supported}, {lost} lost" if lost else supported, "bad" if lost else "good")
 
 
-def summary_markdown(document: dict[str, Any], comparison: Comparison | None = None) -> str:
+def summary_markdown(document: ResultsDocument, comparison: Comparison | None = None) -> str:
     """A results file in a few lines of Markdown: what was judged, verdicts by mechanism, and what changed."""
     by_mechanism: dict[tuple[str, str], Counter[str]] = {}
     for claim in document["claims"]:
         by_mechanism.setdefault((claim["system"], claim["mechanism"]), Counter())[claim["verdict"]] += 1
-    names = sorted({claim["checkpoint"]["name"] for claim in tested(document)})
+    names = sorted({checkpoint["name"] for _, checkpoint in tested(document)})
     lines = [
         "## Mechanistic claims",
         "",
@@ -194,10 +200,11 @@ def summary_markdown(document: dict[str, Any], comparison: Comparison | None = N
     ]
     if comparison:
         lines += [comparison_markdown(comparison)]
-    told = [word for word in SYMBOLS if any(counts[word] for counts in by_mechanism.values())]
+    verdicts = [verdict for verdict in SYMBOLS if any(counts[verdict] for counts in by_mechanism.values())]
     rows = [
-        (f"{system} · {name}", *(str(counts[word]) for word in told)) for (system, name), counts in by_mechanism.items()
+        (f"{system} · {name}", *(str(counts[verdict]) for verdict in verdicts))
+        for (system, name), counts in by_mechanism.items()
     ]
     if rows:
-        lines += ["### Verdicts", "", *table(("mechanism", *(f"{SYMBOLS[word]} {word}" for word in told)), rows)]
+        lines += ["### Verdicts", "", *table(("mechanism", *map(verdict_text, verdicts)), rows)]
     return "\n".join(lines).rstrip() + "\n"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mechtests.checkpoints import CheckpointError, read
+from mechtests.files import write_text
 from mechtests.monitor.verify import RESULTS, Run, Verified, VerifyError, verify
-from mechtests.results.record import ResultsError, read_results, write_text
+from mechtests.results.document import ResultsError, read_results
 from mechtests.results.side import ComparisonError, Side, side_of
 
 SCHEMA = "mechtests-watch/1"
@@ -28,7 +29,7 @@ class WatchError(Exception):
 class Watch:
     """Judges the checkpoints of a folder, and of those within it.
 
-    What was judged is kept in ``watched.json`` of the output folder, so that a restart judges nothing twice.
+    ``watched.json`` in the output folder lists what was judged, so that a restart judges nothing twice.
 
     Attributes:
         folder: where checkpoints appear.
@@ -68,9 +69,9 @@ class Watch:
     def look(self) -> list[Verified]:
         """Judge every checkpoint that is whole and new, in the order in which they were written.
 
-        A file that is not whole yet is looked at again next time. One that cannot be judged is told of once.
+        An incomplete file is looked at again next time. One that cannot be judged is reported once.
         """
-        found = []
+        judged = []
         for path in self._files():
             why = unfinished(path)
             if why is not None:
@@ -83,14 +84,14 @@ class Watch:
             if sha256 is None or sha256 in self._judged or sha256 in self._unusable:
                 continue
             verified = self._judge(path, sha256)
-            found += [verified] if verified else []
-        return found
+            judged += [verified] if verified else []
+        return judged
 
     def _judge(self, path: Path, sha256: str) -> Verified | None:
-        place = self.output / (re.sub(r"[^\w.-]", "_", path.stem) + f"-{sha256[:12]}")
+        folder = self.output / (re.sub(r"[^\w.-]", "_", path.stem) + f"-{sha256[:12]}")
         self.tell(f"{path}: judging")
         try:
-            verified = verify([str(path)], place, self.run, self.baseline or self._last(path))
+            verified = verify([str(path)], folder, self.run, self.baseline or self._last(path))
         except (CheckpointError, ComparisonError, VerifyError) as error:
             if _sha256(path) == sha256:
                 self._unusable.add(sha256)
@@ -100,19 +101,19 @@ class Watch:
         if sha256 not in judged:
             return None  # it was replaced while it was judged; what is there now is looked at next
         systems = sorted({claim["system"] for claim in verified.document["claims"]})
-        self._judged[sha256] = {"name": path.stem, "results": str((place / RESULTS).absolute()), "systems": systems}
+        self._judged[sha256] = {"name": path.stem, "results": str((folder / RESULTS).absolute()), "systems": systems}
         write_text(self.output / MEMORY, json.dumps({"schema": SCHEMA, "judged": self._judged}, indent=1) + "\n")
         return verified
 
     def _files(self) -> list[Path]:
         """The checkpoints there are, in the order in which they were written."""
-        found = []
+        files = []
         for path in self.folder.rglob("*.safetensors"):
             try:
-                found.append((path.stat().st_mtime_ns, path))
+                files.append((path.stat().st_mtime_ns, path))
             except FileNotFoundError:
                 continue  # gone since
-        return [path for _, path in sorted(found)]
+        return [path for _, path in sorted(files)]
 
     def _last(self, path: Path) -> Side | None:
         """The checkpoint judged before, of the same system as the one at ``path``."""

@@ -17,7 +17,10 @@ from mechtests.judging.judge import Judge, Settings
 from mechtests.judging.judgement import Judgement
 from mechtests.judging.verdict import ControlResult, Verdict
 from mechtests.report.html import report_html
-from mechtests.results.record import checkpoint_record, claim_record, counterexample_text, results_document
+from mechtests.report.text import counterexample_text
+from mechtests.results.document import results_document
+from mechtests.results.making import checkpoint_record, claim_record
+from mechtests.results.record import ResultsDocument
 from mechtests.results.run import run_record
 from mechtests.systems.base import System
 
@@ -35,7 +38,7 @@ class JudgedClaim:
     """
 
     judgement: Judgement
-    document: dict[str, Any]
+    document: ResultsDocument
 
     @property
     def verdict(self) -> Verdict:

@@ -1,27 +1,21 @@
 """From a claim test to its outcome: judged, recorded, and passed, failed, expected to fail or skipped."""
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from mechtests.claiming.claim import Claim, default_parameters, parameter_text
 from mechtests.claiming.controls import system_argument
+from mechtests.judging.verdict import Verdict
 from mechtests.pytest_plugin.options import rerun_command
 from mechtests.pytest_plugin.session import ClaimSession
-from mechtests.results.baseline import is_worse
-from mechtests.results.record import (
-    checkpoint_record,
-    claim_record,
-    counterexample_text,
-    extent_text,
-    interventions_text,
-    untested_record,
-)
+from mechtests.report.text import counterexample_text, extent_text, interventions_text, printable
+from mechtests.results.making import checkpoint_record, claim_record, untested_record
+from mechtests.results.record import ClaimRecord
 from mechtests.systems.base import System
 
-_RECORD = pytest.StashKey[dict[str, Any]]()
+_RECORD = pytest.StashKey[ClaimRecord]()
 """On a claim test that was judged: its record."""
 
 
@@ -33,8 +27,11 @@ def judge_test(test: pytest.Function, claim: Claim, session: ClaimSession) -> No
     systems = [judgement.system] if judgement.system else session.registry.load_all(claim.system)
     record = claim_record(judgement, checkpoint_record(systems), _story(test), rerun_command(test))
     test.stash[_RECORD] = record
-    for name in ("id", "verdict", "estimate"):
-        test.user_properties.append((f"claim_{name}", record[name]))
+    test.user_properties += [
+        ("claim_id", record["id"]),
+        ("claim_verdict", record["verdict"]),
+        ("claim_estimate", record["estimate"]),
+    ]
     option = test.config.option
     recorded = record["verdict"] if option.update_claims_baseline else session.baseline.recorded(record)
     conclude(record, recorded, option.strict_claims)
@@ -56,7 +53,7 @@ def add_record(
         test.user_properties += [("claim_id", claim.id), ("claim_verdict", "untested")]
 
 
-def conclude(record: Mapping[str, Any], recorded: str | None, strict: bool) -> None:
+def conclude(record: ClaimRecord, recorded: str | None, strict: bool) -> None:
     """Pass, fail, expect to fail or skip.
 
     Args:
@@ -66,9 +63,9 @@ def conclude(record: Mapping[str, Any], recorded: str | None, strict: bool) -> N
     """
     verdict = record["verdict"]
     if verdict == "untested":
-        pytest.skip(record["reason"])
+        pytest.skip(record["reason"] or verdict)
     message = _message(record)
-    if recorded is not None and is_worse(verdict, recorded):
+    if recorded is not None and Verdict(verdict).is_worse_than(Verdict(recorded)):
         pytest.fail(f"{message}\non record as {recorded}: this is worse", pytrace=False)
     if verdict in ("refuted", "vacuous"):
         if recorded is None:
@@ -91,7 +88,7 @@ def status(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, 
     return None
 
 
-def _message(record: Mapping[str, Any]) -> str:
+def _message(record: ClaimRecord) -> str:
     lines = [f"{record['verdict'].upper()} {record['id']}: {record['statement']}"]
     if record["estimate"] is not None:
         interval = "" if record["interval"] is None else " in [{:.4g}, {:.4g}]".format(*record["interval"])
@@ -101,7 +98,7 @@ def _message(record: Mapping[str, Any]) -> str:
         lines.append(f"with {edits}")
     lines += filter(None, [record["reason"], counterexample_text(record), extent_text(record)])
     lines.append(f"again: {record['rerun']}")
-    return "\n".join(lines)
+    return printable("\n".join(lines), keep="\n")
 
 
 def _reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:

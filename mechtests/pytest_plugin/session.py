@@ -19,7 +19,8 @@ from mechtests.pytest_plugin.options import settings_of
 from mechtests.pytest_plugin.paths import Paths, why_unwritable
 from mechtests.report.html import write_html
 from mechtests.results.baseline import Baseline, BaselineError
-from mechtests.results.record import results_document, write_results
+from mechtests.results.document import results_document, write_results
+from mechtests.results.record import ClaimRecord, ResultsDocument, RunRecord
 from mechtests.results.run import run_record
 from mechtests.systems.registry import SystemRegistry, device_named
 
@@ -79,8 +80,8 @@ class ClaimSession:
         self.judge = Judge(self.settings, progress, counterexamples, self.judgement_cache)
         self.names_parameters = False
         self.test_of_claim: dict[str, tuple[Callable[..., object], str]] = {}
-        self.records: list[dict[str, Any]] = []
-        self.document: dict[str, Any] | None = None
+        self.records: list[ClaimRecord] = []
+        self.document: ResultsDocument | None = None
         self.written: dict[str, Path] = {}
         self.errors: list[str] = []
         self.exit_code: pytest.ExitCode | None = None
@@ -163,7 +164,7 @@ class ClaimSession:
         self._write("report", self.paths.html, lambda path: write_html(path, [document], timeline))
         if self._config.option.update_claims_baseline:
             for record in self.records:
-                self.baseline.note(record)
+                self.baseline.update(record)
             self._write("baseline", self.baseline.path, lambda _path: self.baseline.write())
 
     def _fail(self, message: str, exit_code: pytest.ExitCode) -> None:
@@ -180,7 +181,7 @@ class ClaimSession:
         self.written[name] = path
         return True
 
-    def _add_to_ledger(self, document: dict[str, Any]) -> "Timeline | None":
+    def _add_to_ledger(self, document: ResultsDocument) -> "Timeline | None":
         """Add the run to the ledger, and give what the report shows of it; ``None`` where it could not be added."""
         if self._config.option.no_claims_history:
             return None
@@ -214,7 +215,7 @@ class ClaimSession:
             )
         return Baseline.read(path)
 
-    def _run(self) -> dict[str, Any]:
+    def _run(self) -> RunRecord:
         """The run as the results file describes it."""
         commit = _git("rev-parse", "HEAD", folder=self._config.rootpath) or None
         return run_record(self.settings, self.registry.device, self._began, commit)

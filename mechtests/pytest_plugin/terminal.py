@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mechtests.judging.verdict import Verdict
 from mechtests.pytest_plugin.session import ClaimSession
 from mechtests.report.terminal import print_claims
-from mechtests.results.baseline import is_worse
 
 
 def header(config: pytest.Config, session: ClaimSession) -> str | None:
@@ -66,7 +66,7 @@ def _print_claims(reporter: pytest.TerminalReporter, config: pytest.Config, sess
         return
     baseline = session.baseline
     recorded = ((record, baseline.recorded(record)) for record in records if record["verdict"] != "untested")
-    better = sum(old is not None and is_worse(old, record["verdict"]) for record, old in recorded)
+    better = sum(old is not None and Verdict(old).is_worse_than(Verdict(record["verdict"])) for record, old in recorded)
     if better:
         reporter.write_line(f"{better} verdicts are better than recorded: run again with --update-claims-baseline")
 

@@ -5,15 +5,15 @@ is, byte for byte.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from mechtests.report.markdown import escaped, table
-from mechtests.report.terminal import SYMBOLS, estimate_text, number
-from mechtests.results.baseline import place
-from mechtests.results.record import Record, tested
+from mechtests.report.text import estimate_text, published_text, verdict_text
+from mechtests.results.document import tested
+from mechtests.results.record import CheckpointRecord, ClaimRecord, ResultsDocument, finding_name
 
 BEGIN, END = "<!-- mechtests:begin -->", "<!-- mechtests:end -->"
 KEY = "model-index"
@@ -28,7 +28,7 @@ class CardError(Exception):
     """A model card that cannot be updated: what was expected, what was found, what to do."""
 
 
-def card_claims(document: Mapping[str, Any], checkpoint: str | None) -> list[Record]:
+def card_claims(document: ResultsDocument, checkpoint: str | None) -> list[ClaimRecord]:
     """The claims of a results file that were tested on one checkpoint.
 
     Args:
@@ -38,8 +38,8 @@ def card_claims(document: Mapping[str, Any], checkpoint: str | None) -> list[Rec
     Raises:
         CardError: there is none, or there are several.
     """
-    single = [claim for claim in tested(document) if "members" not in claim["checkpoint"]]
-    known = {claim["checkpoint"]["sha256"]: claim["checkpoint"]["name"] for claim in single}
+    single = [(claim, judged) for claim, judged in tested(document) if "members" not in judged]
+    known = {judged["sha256"]: judged["name"] for _, judged in single}
     wanted = [
         sha256
         for sha256, name in known.items()
@@ -50,10 +50,10 @@ def card_claims(document: Mapping[str, Any], checkpoint: str | None) -> list[Rec
         raise CardError(f"no verdict on {checkpoint or 'any checkpoint'}. Judged here: {names}.")
     if len(wanted) > 1:
         raise CardError(f"a card is about one checkpoint. Name it with --checkpoint: {names}.")
-    return [claim for claim in single if claim["checkpoint"]["sha256"] == wanted[0]]
+    return [claim for claim, judged in single if judged["sha256"] == wanted[0]]
 
 
-def updated_card(text: str, document: Mapping[str, Any], claims: Sequence[Record]) -> str:
+def updated_card(text: str, document: ResultsDocument, claims: Sequence[ClaimRecord]) -> str:
     """The card with the verdicts in it.
 
     Args:
@@ -65,24 +65,24 @@ def updated_card(text: str, document: Mapping[str, Any], claims: Sequence[Record
         CardError: the card's front matter cannot be read, or its markers do not make a pair.
     """
     line = "\r\n" if "\r\n" in text else "\n"
-    name = claims[0]["checkpoint"]["name"]
+    name = _checkpoint(claims)["name"]
     text = _with_index(text, claims, name, line)
     if not text[_end_of_front(text) :].strip():
         text += f"{line}# {escaped(name)}{line}"
     return _with_section(text, section(document, claims).replace("\n", line), line)
 
 
-def section(document: Mapping[str, Any], claims: Sequence[Record]) -> str:
+def section(document: ResultsDocument, claims: Sequence[ClaimRecord]) -> str:
     """The section to read, between its markers."""
-    made, run = claims[0]["checkpoint"], document["run"]
+    judged, run = _checkpoint(claims), document["run"]
     supported = sum(claim["verdict"] == "supported" for claim in claims)
     by, on = escaped(f"mechtests {run['versions'].get('mechtests', '')}".strip()), escaped(run["started"][:10])
     lines = [
         BEGIN,
         "## Mechanistic claims",
         "",
-        f"{supported} of {len(claims)} claims are supported on {escaped(made['name'])} "
-        f"(sha256 {escaped(made['sha256'][:12])}), as judged by {by} on {on}.",
+        f"{supported} of {len(claims)} claims are supported on {escaped(judged['name'])} "
+        f"(sha256 {escaped(judged['sha256'][:12])}), as judged by {by} on {on}.",
         "",
         *table(("mechanism", "claim", "verdict", "estimate", "region", "published"), map(_row, claims)),
         "",
@@ -93,34 +93,41 @@ def section(document: Mapping[str, Any], claims: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def _row(claim: Record) -> tuple[str, ...]:
+def _checkpoint(claims: Sequence[ClaimRecord]) -> CheckpointRecord:
+    """What all of ``claims`` were judged on."""
+    checkpoint = claims[0]["checkpoint"]
+    if checkpoint is None:
+        raise CardError("a card is about one checkpoint, and these claims are about none.")
+    return checkpoint
+
+
+def _row(claim: ClaimRecord) -> tuple[str, ...]:
     params = ", ".join(claim["params"].values())
-    published = claim["published"]
     return (
         claim["mechanism"],
         claim["statement"] + (f" [{params}]" if params else ""),
-        f"{SYMBOLS[claim['verdict']]} {claim['verdict']}",
-        estimate_text(claim),
+        verdict_text(claim["verdict"]),
+        estimate_text(claim["estimate"], claim["interval"]),
         claim["expect"]["region"],
-        "" if published is None else published if isinstance(published, str) else number(published),
+        published_text(claim["published"]),
     )
 
 
-def _results(claims: Sequence[Record]) -> list[Record]:
-    """``results`` of a model index: one a mechanism, with a metric for each of its findings."""
-    results: dict[str, Record] = {}
+def _results(claims: Sequence[ClaimRecord]) -> list[dict[str, Any]]:
+    """``results`` of a model index: one per mechanism, with a metric for each of its findings."""
+    results: dict[str, dict[str, Any]] = {}
     for claim in claims:
         mechanism = f"{claim['system']}/{claim['mechanism']}"
         task = {"type": TASK, "name": claim["mechanism"]}
         result = results.setdefault(
             mechanism, {"task": task, "dataset": {"type": DATASET, "name": mechanism}, "metrics": []}
         )
-        told = {"region": claim["expect"]["region"], "estimate": claim["estimate"], "interval": claim["interval"]}
-        known = {name: value for name, value in told.items() if value is not None}
+        args = {"region": claim["expect"]["region"], "estimate": claim["estimate"], "interval": claim["interval"]}
+        known = {name: value for name, value in args.items() if value is not None}
         result["metrics"].append(
             {
                 "type": METRIC,
-                "name": place(claim)[0],
+                "name": finding_name(claim),
                 "value": claim["verdict"],
                 "args": {**known, "units": claim["units"]},
             }
@@ -132,7 +139,7 @@ def _results(claims: Sequence[Record]) -> list[Record]:
 # The front matter
 
 
-def _with_index(text: str, claims: Sequence[Record], name: str, line: str) -> str:
+def _with_index(text: str, claims: Sequence[ClaimRecord], name: str, line: str) -> str:
     front = _FRONT.match(text)
     if front is None:
         return f"---{line}{_dumped(_merged(None, claims, name), line)}---{line}{text}"
@@ -151,13 +158,13 @@ def _block(content: str) -> tuple[int, int]:
     if root is None:
         return len(content), len(content)
     if root.flow_style:
-        raise CardError("the front matter is written in braces. Write one `key: value` a line.")
-    found = [(key.start_mark.index, value.end_mark.index) for key, value in root.value if key.value == KEY]
-    if not found:
+        raise CardError("the front matter is written in braces. Write one `key: value` per line.")
+    blocks = [(key.start_mark.index, value.end_mark.index) for key, value in root.value if key.value == KEY]
+    if not blocks:
         return len(content), len(content)
-    if len(found) > 1:
-        raise CardError(f"the front matter has {KEY} {len(found)} times. Remove all but one.")
-    ((start, end),) = found
+    if len(blocks) > 1:
+        raise CardError(f"the front matter has {KEY} {len(blocks)} times. Remove all but one.")
+    ((start, end),) = blocks
     if content[end - 1] != "\n":  # a value on one line, whose end is before that of the line
         return start, content.index("\n", end) + 1
     # A block ends where the next key begins. Comments and empty lines before that belong to it.
@@ -167,8 +174,8 @@ def _block(content: str) -> tuple[int, int]:
     return start, start + sum(map(len, lines))
 
 
-def _merged(index: Any, claims: Sequence[Record], name: str) -> list[Record]:
-    """A model index with our results in the place of those of before; what others put there stays."""
+def _merged(index: Any, claims: Sequence[ClaimRecord], name: str) -> list[dict[str, Any]]:
+    """A model index with our results in place of the earlier ones; what others put there stays."""
     if index is None:
         index = []
     if not isinstance(index, list) or not all(
@@ -191,7 +198,7 @@ def _parsed(content: str) -> Any:
     try:
         root = yaml.compose(content, Loader=yaml.SafeLoader)
         if root is not None and not isinstance(root, yaml.MappingNode):
-            raise CardError("the front matter is not a mapping. Expected one `key: value` a line.")
+            raise CardError("the front matter is not a mapping. Expected one `key: value` per line.")
         yaml.safe_load(content)
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
@@ -199,7 +206,7 @@ def _parsed(content: str) -> Any:
     return root
 
 
-def _dumped(index: list[Record], line: str) -> str:
+def _dumped(index: list[dict[str, Any]], line: str) -> str:
     block: str = yaml.safe_dump({KEY: index}, sort_keys=False, allow_unicode=True, width=120)
     return block.replace("\n", line)
 
@@ -213,11 +220,11 @@ def _end_of_front(text: str) -> int:
 # The section
 
 
-def _with_section(text: str, told: str, line: str) -> str:
+def _with_section(text: str, content: str, line: str) -> str:
     begins, ends = text.count(BEGIN), text.count(END)
     if (begins, ends) == (0, 0):
         gap = "" if text.endswith(line * 2) else line if text.endswith("\n") else line * 2
-        return f"{text}{gap}{told}{line}"
+        return f"{text}{gap}{content}{line}"
     if (begins, ends) != (1, 1) or text.index(BEGIN) > text.index(END):
         raise CardError(f"expected {BEGIN} and {END} once each and in this order. Correct them, or remove both.")
-    return text[: text.index(BEGIN)] + told + text[text.index(END) + len(END) :]
+    return text[: text.index(BEGIN)] + content + text[text.index(END) + len(END) :]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mechtests.report.html import asset, environment
 from mechtests.report.markdown import escaped, table
-from mechtests.report.terminal import SYMBOLS, estimate_text
+from mechtests.report.text import count, estimate_text, verdict_text
 from mechtests.results.comparison import Change, Comparison, listed
 from mechtests.results.side import Judged
 
@@ -12,31 +12,31 @@ COLUMNS = ("", "claim", "checkpoint", "verdict", "estimate", "note")
 
 
 def summary(comparison: Comparison) -> str:
-    """What there is to say, in a sentence."""
+    """The comparison in one sentence."""
     c = comparison
     worse = sum(change.worse and not change.regression for change in c.verdicts)
     better = sum(change.better for change in c.verdicts)
     missing = sum(not change.regression for change in c.missing)
-    told = [_many(len(c.regressions), "regression") if c.regressions else "no regression"]
-    told += [f"{_many(worse, 'other verdict')} worse"] if worse else []
-    told += [f"{_many(better, 'verdict')} better"] if better else []
-    told += [f"{_many(len(c.estimates), 'estimate')} moved by more than the intervals allow"] if c.estimates else []
-    told += [f"{_many(c.same, 'verdict')} as before"] if c.same else []
-    told += [f"{_many(len(c.new), 'claim')} new"] if c.new else []
-    told += [f"{_many(missing, 'claim')} not judged"] if missing else []
-    return "; ".join(told)
+    parts = [count(len(c.regressions), "regression") if c.regressions else "no regression"]
+    parts += [f"{count(worse, 'other verdict')} worse"] if worse else []
+    parts += [f"{count(better, 'verdict')} better"] if better else []
+    parts += [f"{count(len(c.estimates), 'estimate')} moved by more than the intervals allow"] if c.estimates else []
+    parts += [f"{count(c.same, 'verdict')} as before"] if c.same else []
+    parts += [f"{count(len(c.new), 'claim')} new"] if c.new else []
+    parts += [f"{count(missing, 'claim')} not judged"] if missing else []
+    return "; ".join(parts)
 
 
 def remarks(comparison: Comparison) -> list[str]:
     """Which checkpoints were compared that have different names, and which were not."""
-    told = []
+    lines = []
     if comparison.renamed:
-        told.append(f"compared: {listed([f'{now} with {was}' for now, was in comparison.renamed])}")
+        lines.append(f"compared: {listed([f'{now} with {was}' for now, was in comparison.renamed])}")
     if comparison.unmatched:
-        told.append(f"without a counterpart in {comparison.before}: {listed(comparison.unmatched)}")
+        lines.append(f"without a counterpart in {comparison.before}: {listed(comparison.unmatched)}")
     if comparison.left_out:
-        told.append(f"not judged in {comparison.after}: {listed(comparison.left_out)}")
-    return told
+        lines.append(f"not judged in {comparison.after}: {listed(comparison.left_out)}")
+    return lines
 
 
 def rows(changes: Sequence[Change]) -> list[tuple[str, ...]]:
@@ -55,27 +55,32 @@ def rows(changes: Sequence[Change]) -> list[tuple[str, ...]]:
 
 
 def tables(comparison: Comparison) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """The tables to show: a title, and rows; those without rows are left out."""
-    told = {
+    """The tables to show: a title, and rows; tables without rows are left out."""
+    changes_by_title = {
         "Verdicts that changed": comparison.verdicts,
         "Other estimates that moved by more than their intervals allow": [
             change for change in comparison.estimates if change not in comparison.verdicts
         ],
     }
-    return [(title, rows(changes)) for title, changes in told.items() if changes]
+    return [(title, rows(changes)) for title, changes in changes_by_title.items() if changes]
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    told = summary(comparison)
-    lines = [f"### {escaped(comparison.before)} → {escaped(comparison.after)}", "", f"{told[0].upper()}{told[1:]}.", ""]
-    for title, shown in tables(comparison):
-        lines += [f"#### {title}", "", *table(COLUMNS, shown), ""]
+    sentence = summary(comparison)
+    lines = [
+        f"### {escaped(comparison.before)} → {escaped(comparison.after)}",
+        "",
+        f"{sentence[0].upper()}{sentence[1:]}.",
+        "",
+    ]
+    for title, cells in tables(comparison):
+        lines += [f"#### {title}", "", *table(COLUMNS, cells), ""]
     lines += [f"{escaped(remark)}  " for remark in remarks(comparison)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def comparison_html(comparison: Comparison) -> str:
-    """A page that needs nothing else and runs nothing."""
+    """A page that needs no other file and runs no script."""
     return (
         environment()
         .get_template("comparison.html")
@@ -96,17 +101,13 @@ def _direction(change: Change) -> str:
     return "worse" if change.worse else "better" if change.better else "moved" if change.moved else ""
 
 
-def _verdict(one: Judged | None) -> str:
-    return "none" if one is None else f"{SYMBOLS[one.verdict]} {one.verdict}"
+def _verdict(judged: Judged | None) -> str:
+    return "none" if judged is None else verdict_text(judged.verdict)
 
 
-def _estimate(one: Judged | None) -> str:
-    return "–" if one is None else estimate_text({"estimate": one.estimate, "interval": one.interval})
+def _estimate(judged: Judged | None) -> str:
+    return "–" if judged is None else estimate_text(judged.estimate, judged.interval)
 
 
 def _then(before: str, after: str) -> str:
     return before if before == after else f"{before} → {after}"
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

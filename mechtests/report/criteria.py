@@ -8,9 +8,9 @@ Shi et al., "Hypothesis Testing the Circuit Hypothesis in LLMs" (2024).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-Record = dict[str, Any]
+from mechtests.report.text import count
+from mechtests.results.record import ClaimRecord, finding_name
 
 CRITERIA = (
     "falsifiable",
@@ -53,7 +53,7 @@ class Criterion:
     name: str
     status: Status
     claims: tuple[str, ...] = ()
-    told: str = ""
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Card:
     missing: tuple[str, ...]
 
 
-def card(claims: Sequence[Record], replications: Sequence[Record] = ()) -> Card:
+def card(claims: Sequence[ClaimRecord], replications: Sequence[ClaimRecord] = ()) -> Card:
     """The report card of a mechanism on one checkpoint.
 
     Args:
@@ -105,37 +105,37 @@ def _tier(status: dict[str, Status]) -> tuple[str, tuple[str, ...]]:
     return reached, ()
 
 
-def _falsifiable(claims: Sequence[Record]) -> Criterion:
+def _falsifiable(claims: Sequence[ClaimRecord]) -> Criterion:
     """Every claim has a region that would refute it: none can be written without one."""
     if not claims:
         return Criterion("falsifiable", Status.NONE)
-    return Criterion("falsifiable", Status.MET, _ids(claims), f"{_count(len(claims), 'claim')} with a decision region")
+    return Criterion("falsifiable", Status.MET, _ids(claims), f"{count(len(claims), 'claim')} with a decision region")
 
 
-def _necessity(claims: Sequence[Record]) -> Criterion:
+def _necessity(claims: Sequence[ClaimRecord]) -> Criterion:
     """Two methods of ablation or more: the parameter ``ablation`` names the method, and without it there is one."""
     criterion = _stated(claims, "necessity")
     supported = [claim for claim in _that_test(claims, "necessity") if claim["verdict"] == "supported"]
     methods = {claim["params"].get("ablation") for claim in supported}
     if criterion.status is Status.MET and len(methods) < 2:
-        return Criterion("necessity", Status.PART, criterion.claims, f"{criterion.told}, by one method of ablation")
+        return Criterion("necessity", Status.PART, criterion.claims, f"{criterion.summary}, by one method of ablation")
     return criterion
 
 
-def _specificity(claims: Sequence[Record]) -> Criterion:
+def _specificity(claims: Sequence[ClaimRecord]) -> Criterion:
     """Claims that say so, and supported causal claims that no other component, one by one, does as well as."""
     compared = [
         claim
         for claim in claims
         if claim["verdict"] == "supported"
         and claim["evidence_kind"] == "causal"
-        and claim.get("criterion") != "specificity"
+        and claim["criterion"] != "specificity"
         and any(control["p_value"] is None for control in claim["controls"])
     ]
     return _decided("specificity", [*_that_test(claims, "specificity"), *compared])
 
 
-def _baselines(claims: Sequence[Record]) -> Criterion:
+def _baselines(claims: Sequence[ClaimRecord]) -> Criterion:
     """Controls drawn again and again: the model stands clear of two kinds of them, on every claim compared with any."""
     compared, not_clear, clear_of = [], [], set()
     for claim in claims:
@@ -147,25 +147,25 @@ def _baselines(claims: Sequence[Record]) -> Criterion:
                 not_clear.append(claim)
     if not compared:
         return Criterion("baseline separation", Status.NONE)
-    many = f"{len(compared) - len(not_clear)} of {_count(len(compared), 'claim')} clear"
-    told = f"{many} of {' and '.join(sorted(clear_of))}" if clear_of else many
+    many = f"{len(compared) - len(not_clear)} of {count(len(compared), 'claim')} clear"
+    summary = f"{many} of {' and '.join(sorted(clear_of))}" if clear_of else many
     enough = len(clear_of) > 1 and not not_clear
     status = Status.MET if enough else Status.PART if clear_of else Status.FAILED
-    return Criterion("baseline separation", status, _ids(compared), told)
+    return Criterion("baseline separation", status, _ids(compared), summary)
 
 
-def _reliability(claims: Sequence[Record], replications: Sequence[Record]) -> Criterion:
+def _reliability(claims: Sequence[ClaimRecord], replications: Sequence[ClaimRecord]) -> Criterion:
     """Of the findings supported here, those that a claim on their rate over training seeds supports."""
-    here = {finding_key(claim) for claim in claims if claim["verdict"] == "supported"}
+    here = {finding_name(claim) for claim in claims if claim["verdict"] == "supported"}
     rates = [
         record
         for record in replications
-        if record["expect"]["kind"] == "rate" and any(finding_key(finding) in here for finding in record["findings"])
+        if record["expect"]["kind"] == "rate" and any(finding_name(finding) in here for finding in record["findings"])
     ]
     return _decided("reliability", rates)
 
 
-def _convergence(claims: Sequence[Record]) -> Criterion:
+def _convergence(claims: Sequence[ClaimRecord]) -> Criterion:
     """Two kinds of evidence agree: all their claims are supported. In part where each supports one at least."""
     kinds: dict[str, list[bool]] = {}
     for claim in claims:
@@ -173,21 +173,21 @@ def _convergence(claims: Sequence[Record]) -> Criterion:
             kinds.setdefault(claim["evidence_kind"], []).append(claim["verdict"] == "supported")
     if len(kinds) < 2:
         return Criterion("convergence", Status.NONE)
-    told = ", ".join(f"{kind} {sum(held)} of {len(held)}" for kind, held in sorted(kinds.items()))
+    summary = ", ".join(f"{kind} {sum(held)} of {len(held)}" for kind, held in sorted(kinds.items()))
     agreeing, some = (sum(test(held) for held in kinds.values()) for test in (all, any))
     status = Status.MET if agreeing > 1 else Status.PART if some > 1 else Status.FAILED
-    return Criterion("convergence", status, _ids(claims), told)
+    return Criterion("convergence", status, _ids(claims), summary)
 
 
-def _stated(claims: Sequence[Record], name: str) -> Criterion:
+def _stated(claims: Sequence[ClaimRecord], name: str) -> Criterion:
     return _decided(name, _that_test(claims, name))
 
 
-def _that_test(claims: Sequence[Record], name: str) -> list[Record]:
-    return [claim for claim in claims if claim.get("criterion") == name]
+def _that_test(claims: Sequence[ClaimRecord], name: str) -> list[ClaimRecord]:
+    return [claim for claim in claims if claim["criterion"] == name]
 
 
-def _decided(name: str, claims: Sequence[Record]) -> Criterion:
+def _decided(name: str, claims: Sequence[ClaimRecord]) -> Criterion:
     """Met where all are supported, in part where some are, and not met where one was put to the test and failed."""
     if not claims:
         return Criterion(name, Status.NONE)
@@ -196,17 +196,8 @@ def _decided(name: str, claims: Sequence[Record]) -> Criterion:
     failed = "refuted" in verdicts or "vacuous" in verdicts
     none_held = Status.FAILED if failed else Status.OPEN
     status = Status.MET if held == len(claims) else Status.PART if held else none_held
-    return Criterion(name, status, _ids(claims), f"{held} of {_count(len(claims), 'claim')} supported")
+    return Criterion(name, status, _ids(claims), f"{held} of {count(len(claims), 'claim')} supported")
 
 
-def finding_key(record: Record) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """What makes two records speak of the same finding: the claim and its parameters."""
-    return record["id"], tuple(sorted(record["params"].items()))
-
-
-def _ids(claims: Sequence[Record]) -> tuple[str, ...]:
+def _ids(claims: Sequence[ClaimRecord]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(claim["id"] for claim in claims))
-
-
-def _count(many: int, word: str) -> str:
-    return f"{many} {word}" if many == 1 else f"{many} {word}s"

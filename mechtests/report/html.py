@@ -19,10 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from mechtests.report.criteria import CRITERIA, Status, finding_key
+from mechtests.files import write_text
+from mechtests.report.criteria import CRITERIA, Status
 from mechtests.report.grid import Grid
-from mechtests.report.terminal import SYMBOLS, number
-from mechtests.results.record import Record, write_text
+from mechtests.report.text import SYMBOLS, number
+from mechtests.results.record import CheckpointRecord, ResultsDocument
 
 if TYPE_CHECKING:  # a report without a history needs no database
     from mechtests.results.ledger import Timeline
@@ -42,7 +43,7 @@ _OF_A_VERDICT = (
 )  # fmt: skip
 
 
-def report_html(documents: Sequence[Record], history: "Timeline | None" = None) -> str:
+def report_html(documents: Sequence[ResultsDocument], history: "Timeline | None" = None) -> str:
     """The report of one or several results files.
 
     Args:
@@ -56,18 +57,18 @@ def report_html(documents: Sequence[Record], history: "Timeline | None" = None) 
     grid = Grid(documents)
     script, style = (asset(name) for name in ("report.js", "style.css"))
     plotly, plotly_hash = _plotly()
-    data, place = _data(grid)
+    data, indices = _data(grid)
     template = environment().get_template("report.html")
     return template.render(
         grid=grid,
         history=history if history and len(history.runs) > 1 else None,
-        place=lambda row: place[finding_key(row.record)],
+        claim_index=lambda row: indices[row.finding],
         symbols=SYMBOLS,
         statuses=STATUS_SYMBOLS,
         criteria=CRITERIA,
         number=_readable,
         counter=Counter,
-        counted=lambda records: Counter(record["verdict"] for record in records),
+        count_verdicts=lambda records: Counter(record["verdict"] for record in records),
         # The page may run its two scripts and ask nothing of anyone. plotly needs styles that it makes itself.
         policy=f"default-src 'none'; script-src {_hash(script)} {plotly_hash}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
@@ -78,13 +79,13 @@ def report_html(documents: Sequence[Record], history: "Timeline | None" = None) 
     )
 
 
-def write_html(path: Path, documents: Sequence[Record], history: "Timeline | None" = None) -> None:
-    """Write the report of ``documents``, whole or not at all."""
+def write_html(path: Path, documents: Sequence[ResultsDocument], history: "Timeline | None" = None) -> None:
+    """Write the report of ``documents`` atomically."""
     write_text(path, report_html(documents, history))
 
 
 def environment() -> Environment:
-    """How templates are filled: whatever is put in is text."""
+    """The environment that fills templates: whatever is put in is escaped as text."""
     return Environment(
         loader=PackageLoader("mechtests.report"),
         autoescape=True,
@@ -95,36 +96,39 @@ def environment() -> Environment:
 
 
 def asset(name: str) -> Markup:
-    """A file beside the templates, to be put into a page as it is."""
+    """A file beside the templates, to be put into a page without escaping."""
     return Markup((files("mechtests.report") / "templates" / name).read_text(encoding="utf-8").strip())
 
 
-def _data(grid: Grid) -> tuple[Record, dict[object, int]]:
-    """What the page's script draws from, and where in it each claim with its parameters is."""
-    place: dict[object, int] = {}
-    claims: list[Record] = []
+def _data(grid: Grid) -> tuple[dict[str, Any], dict[str, int]]:
+    """What the page's script draws from, and the index in it of each finding, by name."""
+    indices: dict[str, int] = {}
+    claims: list[dict[str, Any]] = []
     for cell in grid.cells:
-        if place.setdefault(finding_key(cell.record), len(claims)) == len(claims):
-            claims.append({name: cell.record.get(name) for name in _OF_A_CLAIM})
+        if indices.setdefault(cell.finding, len(claims)) == len(claims):
+            claims.append({name: value for name, value in cell.record.items() if name in _OF_A_CLAIM})
     columns = {column.name: index for index, column in enumerate(grid.columns)}
-    checkpoints = [{**(column.record or {}), "name": column.name, "single": column.single} for column in grid.columns]
+    checkpoints: list[dict[str, Any]] = [
+        {**(column.record or {}), "name": column.name, "single": column.single} for column in grid.columns
+    ]
     known = {str(column.record): index for index, column in enumerate(grid.columns)}
     cells = []
     for cell in grid.cells:
         about = grid.about(cell)
-        told = {name: cell.record.get(name) for name in _OF_A_VERDICT}
-        told |= {"key": cell.key, "claim": place[finding_key(cell.record)], "on": columns[cell.column.name]}
-        told |= {"about": None if about is None else place[about]}
-        told["findings"] = [
+        shown: dict[str, Any] = {name: value for name, value in cell.record.items() if name in _OF_A_VERDICT}
+        shown |= {"key": cell.key, "claim": indices[cell.finding], "on": columns[cell.column.name]}
+        shown |= {"about": None if about is None else indices[about]}
+        shown["findings"] = [
             {
                 **finding,
                 "judged": [
-                    {**one, "checkpoint": _index(one["checkpoint"], known, checkpoints)} for one in finding["judged"]
+                    {**judged, "checkpoint": _index(judged["checkpoint"], known, checkpoints)}
+                    for judged in finding["judged"]
                 ],
             }
             for finding in cell.record["findings"]
         ]
-        cells.append({name: _short(value) for name, value in told.items() if value not in (None, [], ())})
+        cells.append({name: _short(value) for name, value in shown.items() if value not in (None, [], ())})
     alphas = {run["alpha"] for run in grid.runs}
     return {
         "symbols": SYMBOLS,
@@ -133,18 +137,18 @@ def _data(grid: Grid) -> tuple[Record, dict[object, int]]:
         "checkpoints": checkpoints,
         "claims": claims,
         "cells": cells,
-    }, place
+    }, indices
 
 
 def _readable(value: float) -> str:
-    """A number as the terminal shows it, with a minus sign and a power of ten in print's own signs."""
+    """A number as the terminal shows it, with a minus sign and a power of ten in typographic characters."""
     front, _, power = number(value).replace("-", "−").partition("e")
     raised = str(int(power.replace("−", "-"))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if power else ""
     return f"{front} × 10{raised}" if power else front
 
 
-def _index(checkpoint: Record | None, known: dict[str, int], checkpoints: list[Record]) -> int:
-    """Where a checkpoint is among ``checkpoints``; one that no claim was judged on by itself is added."""
+def _index(checkpoint: CheckpointRecord | None, known: dict[str, int], checkpoints: list[dict[str, Any]]) -> int:
+    """The index of a checkpoint in ``checkpoints``; one that no claim of the grid was judged on alone is added."""
     if known.setdefault(str(checkpoint), len(checkpoints)) == len(checkpoints):
         checkpoints.append(dict(checkpoint or {"name": "a model"}))
     return known[str(checkpoint)]

@@ -1,39 +1,39 @@
 """Verdicts as JUnit XML, as continuous integration shows test results."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
-from mechtests.results.baseline import place
+from mechtests.report.text import printable
+from mechtests.results.record import ClaimRecord, ResultsDocument, finding_name, weights_name
 
 
-def junit_xml(document: Mapping[str, Any], regressions: Collection[tuple[str, str]]) -> str:
+def junit_xml(document: ResultsDocument, regressions: Collection[tuple[str, str]]) -> str:
     """A results file as JUnit XML.
 
     Args:
         document: the results file.
-        regressions: the places, by finding and checkpoint as :func:`mechtests.results.baseline.place` names them, that
-            count as failures, whether they are in the results or miss there. A supported claim passes. The others are
-            skipped with their verdict: they are results, and as they were before.
+        regressions: what counts as a failure, by :func:`mechtests.results.record.finding_name` and
+            :func:`mechtests.results.record.weights_name`, whether it is in the results or missing there. A supported
+            claim passes. The others are skipped with their verdict, which is a result and no failure.
     """
     claims = document["claims"]
-    failed = [place(claim) in regressions for claim in claims]
+    names = [_names(claim) for claim in claims]
+    failed = [name in regressions for name in names]
     skipped = sum(claim["verdict"] != "supported" and not lost for claim, lost in zip(claims, failed, strict=True))
-    missing = sorted({*regressions} - {place(claim) for claim in claims})
+    missing = sorted({*regressions} - {*names})
     tests, failures = len(claims) + len(missing), sum(failed) + len(missing)
     counts = {"tests": tests, "failures": failures, "errors": 0, "skipped": skipped}
     suites = ET.Element("testsuites")
     suite = ET.SubElement(suites, "testsuite", {"name": "claims", **{name: str(many) for name, many in counts.items()}})
     suite.set("time", f"{document['run']['seconds']:.3f}")
     suite.set("timestamp", document["run"]["started"])
-    for claim, lost in zip(claims, failed, strict=True):
-        finding, checkpoint = place(claim)
+    for claim, (finding, checkpoint), lost in zip(claims, names, failed, strict=True):
         classname = f"{claim['system']}.{claim['mechanism']}"
         named = {"classname": _allowed(classname), "name": _allowed(f"{finding} on {checkpoint}")}
         case = ET.SubElement(suite, "testcase", {**named, "time": f"{claim['seconds']:.3f}"})
         if lost or claim["verdict"] != "supported":
-            told = f"{claim['verdict']}: {claim['statement']}" + (f" ({claim['reason']})" if claim["reason"] else "")
-            result = ET.SubElement(case, "failure" if lost else "skipped", {"message": _allowed(told)})
+            message = f"{claim['verdict']}: {claim['statement']}" + (f" ({claim['reason']})" if claim["reason"] else "")
+            result = ET.SubElement(case, "failure" if lost else "skipped", {"message": _allowed(message)})
             result.text = _allowed(f"again: {claim['rerun']}")
     for finding, checkpoint in missing:
         named = {"classname": "missing", "name": _allowed(f"{finding} on {checkpoint}")}
@@ -42,6 +42,10 @@ def junit_xml(document: Mapping[str, Any], regressions: Collection[tuple[str, st
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
 
+def _names(claim: ClaimRecord) -> tuple[str, str]:
+    return finding_name(claim), weights_name(claim["checkpoint"])
+
+
 def _allowed(text: str) -> str:
     """``text`` without the characters that XML has no way to write."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return printable(text, keep="\n\t")

@@ -1,16 +1,16 @@
 """Recorded verdicts: what this repository already knows to hold, and not to hold."""
 
 import json
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from mechtests.files import write_text
+from mechtests.judging.verdict import Verdict
+from mechtests.results.record import PlacedRecord, VerdictRecord, finding_name, weights_name
 
 SCHEMA = "mechtests-baseline/1"
 
-_ORDER = ("refuted", "vacuous", "inconclusive", "supported")
-"""Verdicts from worst to best."""
+_VERDICTS = {verdict.value for verdict in Verdict} - {Verdict.UNTESTED.value}
 
 
 class BaselineError(Exception):
@@ -19,22 +19,22 @@ class BaselineError(Exception):
 
 @dataclass
 class Baseline:
-    """Verdicts by claim, its parameters and the checkpoint's name and sha256.
+    """Verdicts by finding and by the checkpoint's name and sha256.
 
     Attributes:
         path: the file.
         verdicts: by ``claim id[params]``, then by ``checkpoint@sha256``, the recorded verdict.
-        seconds: by ``claim id[params]``, how long its recorded verdicts took together when nothing was kept.
+        seconds: by ``claim id[params]``, how long its recorded verdicts took together when nothing was cached.
     """
 
     path: Path
     verdicts: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    _noted: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _updated: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> "Baseline":
-        """The record at ``path``; an empty one where there is no file.
+        """The baseline at ``path``; an empty one where there is no file.
 
         Raises:
             BaselineError: the file is not of the form that :meth:`write` leaves.
@@ -42,13 +42,13 @@ class Baseline:
         if not path.exists():
             return cls(path)
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             if content["schema"] != SCHEMA:
                 raise ValueError(f"schema {content['schema']!r}")
-            recorded = {claim: dict(verdicts) for claim, verdicts in content["verdicts"].items()}
-            if unknown := {verdict for verdicts in recorded.values() for verdict in verdicts.values()} - {*_ORDER}:
+            recorded = {finding: dict(verdicts) for finding, verdicts in content["verdicts"].items()}
+            if unknown := {verdict for verdicts in recorded.values() for verdict in verdicts.values()} - _VERDICTS:
                 raise ValueError(f"verdicts {unknown}")
-            seconds = {claim: float(taken) for claim, taken in content.get("seconds", {}).items()}
+            seconds = {finding: float(duration) for finding, duration in content.get("seconds", {}).items()}
             return cls(path, recorded, seconds)
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise BaselineError(
@@ -56,38 +56,23 @@ class Baseline:
                 "delete it and write it anew with --update-claims-baseline."
             ) from error
 
-    def recorded(self, record: Mapping[str, Any]) -> str | None:
-        """The verdict recorded for what ``record``, a claim of a results file, is about."""
-        claim, checkpoint = place(record)
-        return self.verdicts.get(claim, {}).get(checkpoint)
+    def recorded(self, record: PlacedRecord) -> str | None:
+        """The verdict recorded for the finding and the checkpoint that ``record`` is about."""
+        return self.verdicts.get(finding_name(record), {}).get(weights_name(record["checkpoint"]))
 
-    def note(self, record: Mapping[str, Any]) -> None:
-        """Take over the verdict of ``record``; an untested claim changes nothing."""
-        if record["verdict"] != "untested":
-            claim, checkpoint = place(record)
-            self.verdicts.setdefault(claim, {})[checkpoint] = record["verdict"]
-            before = self.seconds.get(claim, 0.0) if claim in self._noted else 0.0
-            self.seconds[claim] = before + record["seconds"]
-            self._noted.add(claim)
+    def update(self, record: VerdictRecord) -> None:
+        """Record the verdict of ``record``; an untested claim changes nothing."""
+        if record["verdict"] == "untested":
+            return
+        finding = finding_name(record)
+        self.verdicts.setdefault(finding, {})[weights_name(record["checkpoint"])] = record["verdict"]
+        # The first verdict of this run begins the sum anew; its other checkpoints add to it.
+        before = self.seconds.get(finding, 0.0) if finding in self._updated else 0.0
+        self.seconds[finding] = before + record["seconds"]
+        self._updated.add(finding)
 
     def write(self) -> None:
-        """Write the record, whole or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(f".{os.getpid()}.tmp")
-        seconds = {claim: round(taken, 1) for claim, taken in self.seconds.items()}
+        """Write the baseline atomically."""
+        seconds = {finding: round(duration, 1) for finding, duration in self.seconds.items()}
         content = {"schema": SCHEMA, "seconds": seconds, "verdicts": self.verdicts}
-        unfinished.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-        unfinished.replace(self.path)
-
-
-def is_worse(verdict: str, recorded: str) -> bool:
-    """Whether ``verdict`` is further from supported than ``recorded``."""
-    return _ORDER.index(verdict) < _ORDER.index(recorded)
-
-
-def place(record: Mapping[str, Any]) -> tuple[str, str]:
-    """Where the verdict of ``record`` is kept: ``claim id[params]``, and ``checkpoint@sha256`` or ``none``."""
-    params = ",".join(f"{name}={value}" for name, value in sorted(record["params"].items()))
-    checkpoint = record["checkpoint"]
-    where = f"{checkpoint['name']}@{checkpoint['sha256'][:12]}" if checkpoint else "none"
-    return record["id"] + (f"[{params}]" if params else ""), where
+        write_text(self.path, json.dumps(content, indent=1, sort_keys=True) + "\n")

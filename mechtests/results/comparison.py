@@ -1,9 +1,9 @@
 """What changed between two sides, and what of it is a regression."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mechtests.results.baseline import is_worse
+from mechtests.judging.verdict import Verdict
 from mechtests.results.side import ComparisonError, Judged, Side
 
 ROUNDING = 1e-6
@@ -18,7 +18,7 @@ class Change:
 
     Attributes:
         before, after: its verdicts; ``None`` where that side has none. A claim that could not be tested has its reason.
-        missing_counts: whether a claim that held before and has no verdict now is a regression.
+        missing_counts: whether a claim that was supported before and has no verdict now is a regression.
     """
 
     finding: str
@@ -30,32 +30,33 @@ class Change:
     @property
     def new(self) -> bool:
         """Whether it has a verdict for the first time."""
-        return _told(self.before) is None and _told(self.after) is not None
+        return _verdict(self.before) is None and _verdict(self.after) is not None
 
     @property
     def missing(self) -> bool:
         """Whether it had a verdict and has none now."""
-        return _told(self.before) is not None and _told(self.after) is None
+        return _verdict(self.before) is not None and _verdict(self.after) is None
 
     @property
     def worse(self) -> bool:
-        before, after = _told(self.before), _told(self.after)
-        return bool(before and after and is_worse(after, before))
+        before, after = _verdict(self.before), _verdict(self.after)
+        return bool(before and after and after.is_worse_than(before))
 
     @property
     def better(self) -> bool:
-        before, after = _told(self.before), _told(self.after)
-        return bool(before and after and is_worse(before, after))
+        before, after = _verdict(self.before), _verdict(self.after)
+        return bool(before and after and before.is_worse_than(after))
 
     @property
     def regression(self) -> bool:
         """Whether it was supported and is not now."""
-        return _told(self.before) == "supported" and (self.worse or (self.missing and self.missing_counts))
+        was_supported = _verdict(self.before) is Verdict.SUPPORTED
+        return was_supported and (self.worse or (self.missing and self.missing_counts))
 
     @property
     def moved(self) -> bool:
-        """Whether the estimates differ by more than their intervals allow: these do not touch."""
-        ends = [_ends(one) for one in (self.before, self.after) if one is not None]
+        """Whether the estimates differ by more than their intervals allow: the intervals do not touch."""
+        ends = [_ends(judged) for judged in (self.before, self.after) if judged is not None]
         known = [pair for pair in ends if pair is not None]
         if len(known) < 2:
             return False
@@ -69,7 +70,7 @@ class Change:
         if self.missing:
             reason = self.after.reason if self.after else None
             return f"not tested: {reason}" if reason else "not judged any more"
-        before, after = (one.region if one else None for one in (self.before, self.after))
+        before, after = (judged.region if judged else None for judged in (self.before, self.after))
         return f"the region was {before} and is {after}" if before and after and before != after else ""
 
 
@@ -79,7 +80,7 @@ class Comparison:
 
     Attributes:
         before, after: the sides' names.
-        changes: a finding on a checkpoint each, in the order of their names.
+        changes: one per finding and checkpoint, in the order of their names.
         unmatched: the later side's checkpoints that have no counterpart on the earlier one.
         left_out: the earlier side's checkpoints that have no counterpart on the later one.
         renamed: checkpoints whose counterpart has another name, and that name.
@@ -99,8 +100,8 @@ class Comparison:
     @property
     def verdicts(self) -> list[Change]:
         """The changes of verdict: regressions first, then what else got worse, then what got better."""
-        found = [change for change in self.changes if change.regression or change.worse or change.better]
-        return sorted(found, key=lambda change: (not change.regression, not change.worse))
+        changed = [change for change in self.changes if change.regression or change.worse or change.better]
+        return sorted(changed, key=lambda change: (not change.regression, not change.worse))
 
     @property
     def estimates(self) -> list[Change]:
@@ -118,9 +119,8 @@ class Comparison:
     @property
     def same(self) -> int:
         """How many have the verdict that they had."""
-        return sum(
-            _told(change.before) is not None and _told(change.before) == _told(change.after) for change in self.changes
-        )
+        verdicts = [(_verdict(change.before), _verdict(change.after)) for change in self.changes]
+        return sum(before is not None and before is after for before, after in verdicts)
 
 
 def compare(before: Side, after: Side, *, missing_counts: bool = True) -> Comparison:
@@ -138,30 +138,27 @@ def compare(before: Side, after: Side, *, missing_counts: bool = True) -> Compar
     Raises:
         ComparisonError: the sides have nothing in common.
     """
-    befores, afters = _places(before), _places(after)
-    untested = {one.finding: one for one in after.verdicts if one.verdict == "untested"}
-    counterparts = {place: _counterpart(place, befores) for place in afters}
+    earlier, later = _by_subject(before), _by_subject(after)
+    untested = {judged.finding: judged for judged in after.verdicts if judged.verdict == "untested"}
+    counterparts = {subject: _counterpart(subject, earlier) for subject in later}
     changes = [
-        Change(finding, now.checkpoint or "–", befores[was].get(finding), afters[now].get(finding), missing_counts)
+        Change(finding, now.checkpoint or "–", earlier[was].get(finding), later[now].get(finding), missing_counts)
         for now, was in counterparts.items()
         if was is not None
-        for finding in sorted(befores[was].keys() | afters[now].keys())
+        for finding in sorted(earlier[was].keys() | later[now].keys())
     ]
     if not changes:
         raise ComparisonError(
-            f"nothing to compare: no checkpoint of {after.name} ({listed(_names(afters))}) has the weights or the name "
-            f"of one of {before.name} ({listed(_names(befores))}), and no system has a single checkpoint there."
+            f"nothing to compare: no checkpoint of {after.name} ({listed(_names(later))}) has the weights or the name "
+            f"of one of {before.name} ({listed(_names(earlier))}), and no system has a single checkpoint there."
         )
-    changes = [
-        Change(one.finding, one.checkpoint, one.before, one.after or untested.get(one.finding), one.missing_counts)
-        for one in changes
-    ]
+    changes = [replace(change, after=change.after or untested.get(change.finding)) for change in changes]
     return Comparison(
         before.name,
         after.name,
         tuple(sorted(changes, key=lambda change: (change.finding, change.checkpoint))),
         _names(now for now, was in counterparts.items() if was is None),
-        _names(was for was in befores if was not in counterparts.values()),
+        _names(was for was in earlier if was not in counterparts.values()),
         tuple(
             (now.checkpoint, was.checkpoint)
             for now, was in counterparts.items()
@@ -171,7 +168,7 @@ def compare(before: Side, after: Side, *, missing_counts: bool = True) -> Compar
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Subject:
     """What verdicts are about: a checkpoint of a system, several together, or none."""
 
     system: str
@@ -181,32 +178,34 @@ class _Place:
     members: tuple[str, ...]
 
 
-def _places(side: Side) -> dict[_Place, dict[str, Judged]]:
-    """The verdicts of a side by what they are about and by finding, but for claims that had nothing to be tested on."""
-    found: dict[_Place, dict[str, Judged]] = {}
-    for one in side.verdicts:
-        if one.checkpoint is None and one.verdict == "untested":
+def _by_subject(side: Side) -> dict[_Subject, dict[str, Judged]]:
+    """The verdicts of a side by subject and by finding, but for claims that had nothing to be tested on."""
+    verdicts: dict[_Subject, dict[str, Judged]] = {}
+    for judged in side.verdicts:
+        if judged.checkpoint is None and judged.verdict == "untested":
             continue
-        place = _Place(one.system, one.checkpoint, one.weights, one.several, one.members)
-        found.setdefault(place, {})[one.finding] = one
-    return found
+        subject = _Subject(judged.system, judged.checkpoint, judged.weights, judged.several, judged.members)
+        verdicts.setdefault(subject, {})[judged.finding] = judged
+    return verdicts
 
 
-def _counterpart(place: _Place, among: Iterable[_Place]) -> _Place | None:
-    alike = [one for one in among if one.system == place.system and one.several == place.several]
-    for same in ("weights", "checkpoint"):
-        found = [one for one in alike if getattr(one, same) == getattr(place, same)]
-        if place.several and same == "checkpoint":
-            found = [one for one in found if not one.members or not place.members or one.members == place.members]
-        exact = [one for one in found if one.checkpoint == place.checkpoint]
-        if found:
-            return (exact or found)[0]
+def _counterpart(subject: _Subject, candidates: Iterable[_Subject]) -> _Subject | None:
+    alike = [one for one in candidates if one.system == subject.system and one.several == subject.several]
+    for attribute in ("weights", "checkpoint"):
+        matches = [one for one in alike if getattr(one, attribute) == getattr(subject, attribute)]
+        if subject.several and attribute == "checkpoint":
+            matches = [
+                one for one in matches if not one.members or not subject.members or one.members == subject.members
+            ]
+        if matches:
+            of_this_name = [one for one in matches if one.checkpoint == subject.checkpoint]
+            return (of_this_name or matches)[0]
     single = [one for one in alike if one.checkpoint is not None]
-    return single[0] if len(single) == 1 and not place.several and place.checkpoint is not None else None
+    return single[0] if len(single) == 1 and not subject.several and subject.checkpoint is not None else None
 
 
-def _names(places: Iterable[_Place]) -> tuple[str, ...]:
-    return tuple(sorted({one.checkpoint or "no checkpoint" for one in places}))
+def _names(subjects: Iterable[_Subject]) -> tuple[str, ...]:
+    return tuple(sorted({subject.checkpoint or "no checkpoint" for subject in subjects}))
 
 
 def listed(names: Sequence[str]) -> str:
@@ -214,9 +213,10 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "none"
 
 
-def _told(one: Judged | None) -> str | None:
-    return one.verdict if one is not None and one.verdict != "untested" else None
+def _verdict(judged: Judged | None) -> Verdict | None:
+    """The verdict that a side has reached; ``None`` where it has none, or could not test the claim."""
+    return Verdict(judged.verdict) if judged is not None and judged.verdict != "untested" else None
 
 
-def _ends(one: Judged) -> tuple[float, float] | None:
-    return one.interval or (None if one.estimate is None else (one.estimate, one.estimate))
+def _ends(judged: Judged) -> tuple[float, float] | None:
+    return judged.interval or (None if judged.estimate is None else (judged.estimate, judged.estimate))

@@ -4,14 +4,14 @@ import platform
 import uuid
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
 
 import torch
 
 from mechtests.judging.judge import Settings
+from mechtests.results.record import RunRecord
 
 
-def run_record(settings: Settings, device: torch.device, began: datetime, commit: str | None) -> dict[str, Any]:
+def run_record(settings: Settings, device: torch.device, began: datetime, commit: str | None) -> RunRecord:
     """The run that is ending now.
 
     Args:

@@ -1,19 +1,16 @@
-"""One side of a comparison: verdicts from a results file, a record of verdicts or the ledger."""
+"""One side of a comparison: verdicts from a results file, a baseline or the ledger."""
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mechtests.results.baseline import SCHEMA as RECORD_OF_VERDICTS
-from mechtests.results.baseline import Baseline, BaselineError, place
+from mechtests.results.baseline import SCHEMA as BASELINE_SCHEMA
+from mechtests.results.baseline import Baseline, BaselineError
+from mechtests.results.document import read_results
 from mechtests.results.ledger import Ledger
-from mechtests.results.record import read_results
-
-LENGTH = 12
-"""Digits of a sha256 that tell weights apart; a record of verdicts has no more."""
+from mechtests.results.record import DIGITS, ResultsDocument, VerdictRecord, finding_name
 
 
 class ComparisonError(Exception):
@@ -52,19 +49,19 @@ class Judged:
         return bool(self.members) or bool(re.fullmatch(r"\d+ checkpoints", self.checkpoint or ""))
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> "Judged":
+    def of(cls, record: VerdictRecord) -> "Judged":
         """The verdict of a claim of a results file, or of the ledger."""
-        checkpoint = record["checkpoint"] or {}
+        checkpoint, interval = record["checkpoint"], record["interval"]
         return cls(
-            place(record)[0],
-            checkpoint.get("name"),
-            checkpoint["sha256"][:LENGTH] if checkpoint else None,
-            record["verdict"],
-            tuple(checkpoint.get("members", ())),
-            record["estimate"],
-            record["interval"] and tuple(record["interval"]),
-            record["expect"]["region"],
-            record["reason"],
+            finding=finding_name(record),
+            checkpoint=checkpoint["name"] if checkpoint else None,
+            weights=checkpoint["sha256"][:DIGITS] if checkpoint else None,
+            verdict=record["verdict"],
+            members=tuple(checkpoint.get("members", ())) if checkpoint else (),
+            estimate=record["estimate"],
+            interval=(interval[0], interval[1]) if interval else None,
+            region=record["expect"]["region"],
+            reason=record["reason"],
         )
 
 
@@ -81,20 +78,20 @@ class Side:
         Raises:
             ComparisonError: it has no such checkpoint.
         """
-        found = tuple(one for one in self.verdicts if _is_called(one, checkpoint))
-        if not found:
-            known = sorted({one.checkpoint for one in self.verdicts if one.checkpoint})
+        verdicts = tuple(judged for judged in self.verdicts if _is_on(judged, checkpoint))
+        if not verdicts:
+            known = sorted({judged.checkpoint for judged in self.verdicts if judged.checkpoint})
             raise ComparisonError(f"{self.name}: no verdict on {checkpoint}. It has: {', '.join(known) or 'none'}.")
-        return Side(self.name, found)
+        return Side(self.name, verdicts)
 
 
-def side_of(document: Mapping[str, Any], name: str) -> Side:
+def side_of(document: ResultsDocument, name: str) -> Side:
     """A results file as one side."""
     return Side(name, tuple(Judged.of(record) for record in document["claims"]))
 
 
 def side_named(name: str, ledger: Callable[[], Ledger]) -> Side:
-    """What the user calls ``name``: a file of results or of recorded verdicts, or else what the ledger calls so.
+    """What the user calls ``name``: a results file or a baseline, or else a run or a checkpoint in the ledger.
 
     Args:
         name: a path, the first digits of a run's id, a checkpoint's name, or the first digits of its sha256.
@@ -106,61 +103,62 @@ def side_named(name: str, ledger: Callable[[], Ledger]) -> Side:
     """
     path = Path(name)
     if path.is_file():
-        return _recorded(path) if _is_record(path) else side_of(read_results(path), name)
+        return _from_baseline(path) if _is_baseline(path) else side_of(read_results(path), name)
     if path.exists() or "/" in name or path.suffix == ".json":
         raise ComparisonError(f"{name}: no such file. Expected a results file, as every run writes one.")
-    return _in_ledger(name, ledger())
+    return _from_ledger(name, ledger())
 
 
-def _is_record(path: Path) -> bool:
+def _is_baseline(path: Path) -> bool:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # what is wrong with it is told when it is read as results
-    return isinstance(content, dict) and content.get("schema") == RECORD_OF_VERDICTS
+        return False  # what is wrong with it is said when it is read as results
+    return isinstance(content, dict) and content.get("schema") == BASELINE_SCHEMA
 
 
-def _recorded(path: Path) -> Side:
+def _from_baseline(path: Path) -> Side:
     try:
         recorded = Baseline.read(path).verdicts
     except BaselineError as error:
         raise ComparisonError(str(error)) from error
     verdicts = []
-    for finding, places in recorded.items():
-        for where, verdict in places.items():
-            checkpoint, _, weights = where.rpartition("@")
+    for finding, by_weights in recorded.items():
+        for name, verdict in by_weights.items():
+            checkpoint, _, weights = name.rpartition("@")
             verdicts.append(Judged(finding, checkpoint or None, weights if checkpoint else None, verdict))
     return Side(str(path), tuple(verdicts))
 
 
-def _in_ledger(name: str, ledger: Ledger) -> Side:
+def _from_ledger(name: str, ledger: Ledger) -> Side:
     runs = ledger.run_ids(name)
     if len(runs) > 1:
         raise ComparisonError(f"{name}: several runs in the ledger begin so. Give more digits.")
     if runs:
         return Side(f"run {runs[0][:10]}", _newest(ledger.verdicts(run=runs[0])))
-    found = [one for one in _newest(ledger.verdicts(checkpoint=name)) if _is_called(one, name)]
-    weights = {one.weights: None for one in found}
-    if not found:
+    verdicts = [judged for judged in _newest(ledger.verdicts(checkpoint=name)) if _is_on(judged, name)]
+    weights = {judged.weights: None for judged in verdicts}
+    if not verdicts:
         raise ComparisonError(
             f"{name}: no such file, and no such run or checkpoint in the ledger ({ledger}). "
             "`mechtests history` lists what is there."
         )
     if len(weights) > 1:
-        told = ", ".join(map(str, weights))
-        raise ComparisonError(f"{name}: several weights in the ledger are called so. Give the sha256 of one: {told}.")
-    return Side(name, tuple(found))
+        digits = ", ".join(map(str, weights))
+        raise ComparisonError(f"{name}: several weights in the ledger are called so. Give the sha256 of one: {digits}.")
+    return Side(name, tuple(verdicts))
 
 
-def _newest(records: Sequence[Mapping[str, Any]]) -> tuple[Judged, ...]:
+def _newest(records: Sequence[VerdictRecord]) -> tuple[Judged, ...]:
     """Of the same finding on the same weights, the first verdict: that of the newest run."""
-    found: dict[object, Judged] = {}
+    newest: dict[object, Judged] = {}
     for record in records:
-        one = Judged.of(record)
-        found.setdefault((one.finding, one.checkpoint, one.weights), one)
-    return tuple(found.values())
+        judged = Judged.of(record)
+        newest.setdefault((judged.finding, judged.checkpoint, judged.weights), judged)
+    return tuple(newest.values())
 
 
-def _is_called(one: Judged, name: str) -> bool:
-    digits = name[:LENGTH]
-    return one.checkpoint == name or (len(digits) >= 6 and (one.weights or "").startswith(digits))
+def _is_on(judged: Judged, checkpoint: str) -> bool:
+    """Whether a verdict is on the checkpoint of this name, or of this sha256."""
+    digits = checkpoint[:DIGITS]
+    return judged.checkpoint == checkpoint or (len(digits) >= 6 and (judged.weights or "").startswith(digits))

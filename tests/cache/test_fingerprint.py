@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import importlib.util
 import subprocess
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from mechtests.cache import code_fingerprint, fingerprint
-from mechtests.cache.fingerprint import folder_fingerprint
+from mechtests.cache.fingerprint import folder_fingerprint, value_fingerprint
 from mechtests.systems import Subtraction, System
 
 BASE = """
@@ -184,3 +185,73 @@ class TestFolder:
         first = folder_fingerprint(self.load(tmp_path / "a", selectors=self.FUNCTION))
         (tmp_path / "a" / "notes.md").write_text("notes")
         assert folder_fingerprint(self.load(tmp_path / "a")) == first
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+
+class Plain:
+    def __str__(self):
+        return "plain"
+
+
+def closing_over(value):
+    return lambda: value
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (1, 2),
+            (1, 1.0),
+            (1, True),
+            ("1", 1),
+            (["ab"], ["a", "b"]),
+            ((1, 2), [1, 2]),
+            ({"a": 1}, {"a": 2}),
+            ({1, 2}, {1, 3}),
+            (closing_over(1), closing_over(2)),
+            (closing_over(closing_over(1)), closing_over(closing_over(2))),
+            (lambda: 1, lambda: 2),
+            (lambda x=1: x, lambda x=2: x),
+            (functools.partial(max, 1), functools.partial(max, 2)),
+            (Point(1).__eq__, Point(2).__eq__),
+            (Point(1), Point(2)),
+            (Point, Plain),
+            (Plain(), Plain()),
+            (np.mean, torch.mean),
+        ],
+    )
+    def test_that_differ_have_different_fingerprints(self, one, other):
+        assert value_fingerprint(one) == value_fingerprint(one) != value_fingerprint(other)
+
+    def test_that_are_made_again_have_the_same(self):
+        def made():
+            return [{"a": (1, None, 2.5)}, {3, 4}, Point(1), closing_over(["x"]), functools.partial(max, 1)]
+
+        assert value_fingerprint(made()) == value_fingerprint(made())
+
+    def test_may_hold_themselves(self):
+        def again():
+            return again
+
+        assert value_fingerprint(again) == value_fingerprint(again)
+
+    def test_have_the_same_in_another_process_where_all_of_them_is_known(self):
+        asked = (
+            "import functools\n"
+            "from mechtests.cache.fingerprint import value_fingerprint\n"
+            "known = [{'b', 'a'}, lambda x: x in {'a', 'b', 'c'}, functools.partial(max, 1), functools.wraps]\n"
+            "print(value_fingerprint(known), value_fingerprint(object()))"
+        )
+        told = [
+            subprocess.run(
+                [sys.executable, "-c", asked], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+            ).stdout.split()
+            for seed in "12"
+        ]
+        assert told[0][0] == told[1][0]
+        assert told[0][1] != told[1][1]

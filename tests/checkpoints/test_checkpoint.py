@@ -1,6 +1,9 @@
 import hashlib
+import itertools
 import json
+import os
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,10 +105,47 @@ class TestSaving:
         assert list(path.parent.glob("*.safetensors")) == [path]
 
     def test_a_save_that_never_came_to_its_end_leaves_no_checkpoint(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(checkpoints.checkpoint.os, "replace", lambda *_: pytest.fail("stopped here"))
+        monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("stopped here"))
         with pytest.raises(pytest.fail.Exception):
             save(tmp_path / "toy.safetensors", toy(), PROVENANCE)
         assert not (tmp_path / "toy.safetensors").exists()
+
+
+class TestAFileThatIsWrittenWhileItIsRead:
+    @pytest.fixture(params=["replaced", "overwritten in place"])
+    def busy(self, path, request):
+        """A checkpoint that another thread writes over and over, by those of two seeds in turn."""
+        contents = []
+        for seed in (0, 1):
+            save(path, nn.Sequential(*(toy(seed + 2 * layer) for layer in range(20))), PROVENANCE)
+            contents.append(path.read_bytes())
+        other, stop = path.with_suffix(".new"), threading.Event()
+
+        def write():
+            for content in itertools.cycle(contents):
+                if stop.is_set():
+                    break
+                if request.param == "replaced":
+                    other.write_bytes(content)
+                    os.replace(other, path)
+                else:
+                    with path.open("r+b") as file:
+                        file.write(content)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        yield path
+        stop.set()
+        writer.join()
+
+    def test_its_weights_are_those_that_its_sha256_is_of(self, busy, tmp_path):
+        # Weights and provenance state the whole file, so that what was read can be written again and compared.
+        for _ in range(500):
+            checkpoint, tensors = read(busy)
+            module = nn.Sequential(*(toy() for _ in range(20)))
+            fill(module, tensors, busy)
+            save(tmp_path / "again.safetensors", module, checkpoint.provenance)
+            assert hashlib.sha256((tmp_path / "again.safetensors").read_bytes()).hexdigest() == checkpoint.sha256
 
 
 class TestUnusableFiles:
@@ -189,6 +229,17 @@ class TestUnusableFiles:
         save_file(toy().state_dict(), path, metadata={"mechtests": "{half"})
         with pytest.raises(CheckpointError, match="no provenance in the header"):
             read(path)
+
+    @pytest.mark.parametrize(
+        "system",
+        ["../runs/evil", "..", "/tmp/evil", "", "-pevil", "Toy", "toy\n", "to_y", "toy\x1b[2J", "x" * 65, 7, ["toy"]],
+    )
+    def test_a_name_of_a_system_that_could_be_a_path_or_an_option(self, path, system):
+        header = {"schema": checkpoints.SCHEMA, "system": system, "config": {}}
+        save_file(toy().state_dict(), path, metadata={"mechtests": json.dumps(header)})
+        with pytest.raises(CheckpointError, match=r"header names the system .* Expected lower-case letters") as told:
+            read(path)
+        assert str(told.value).isprintable()
 
     @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
     def test_a_weight_that_is_no_finite_number(self, path, bad):

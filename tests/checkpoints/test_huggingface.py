@@ -52,6 +52,22 @@ class Payload:
 
 
 class TestRead:
+    def test_the_sha256_is_of_the_configuration_that_is_used(self, folder, monkeypatch):
+        known, loads = read_pretrained(folder, "toy").checkpoint.sha256, json.loads
+
+        def replaced_meanwhile(content):
+            (folder / "config.json").write_text(json.dumps({**CONFIG, "hidden_size": 4}))
+            return loads(content)
+
+        monkeypatch.setattr("mechtests.pretrained.json.loads", replaced_meanwhile)
+        found = read_pretrained(folder, "toy")
+        assert (found.config, found.checkpoint.sha256) == (CONFIG, known)
+
+    def test_the_checkpoint_names_every_file_that_was_read(self, folder, sharded):
+        (folder / "notes.json").write_text("{}")
+        names = {path.name for path in read_pretrained(folder, "toy").checkpoint.files}
+        assert names == {"config.json", INDEX, "first.safetensors", "second.safetensors"}
+
     def test_configuration_weights_and_name_come_back(self, folder):
         found = read_pretrained(folder, "toy")
         assert found.config == CONFIG

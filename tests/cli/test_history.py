@@ -6,8 +6,8 @@ import pytest
 
 from mechtests.cli import main
 from mechtests.report.html import report_html
+from mechtests.results.document import write_results
 from mechtests.results.ledger import Ledger
-from mechtests.results.record import write_results
 from tests import documents
 from tests.documents import HOSTILE
 from tests.results.ledger.writing import run
@@ -156,7 +156,7 @@ class TestReport:
         assert shown.count("<tr>") == 2  # the head, and the claim that changed
         assert 'aria-label="supported"' in shown
         assert 'aria-label="refuted"' in shown
-        assert "3 findings were judged alike by every run" in shown
+        assert "3 findings have the same verdicts in every run that judged them" in shown
 
     def test_shows_names_as_text(self, tmp_path):
         runs = [run(number, f"2025-03-0{number + 1}T12:00:00+00:00", commit=HOSTILE[1]) for number in range(2)]

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mechtests.cli import main
-from mechtests.results.record import write_results
+from mechtests.results.document import write_results
 from tests import documents
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mechtests.inference import permutation_p_value
+from mechtests.inference import permutation_e_value, permutation_p_value
 
 
 def test_counts_the_statistic_itself_and_ties_as_extreme():
@@ -55,3 +55,22 @@ def test_refuses_draws_that_are_not_one_number_each():
 def test_refuses_another_tail():
     with pytest.raises(ValueError, match='"low" or "high"'):
         permutation_p_value(0.0, np.zeros(3), "both")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("draws", "rank"), [(19, 1), (99, 5), (9_999, 10)])
+def test_the_e_value_of_a_rank_has_expectation_1_without_ties(draws, rank):
+    e_values = [permutation_e_value(place / (draws + 1), draws, rank) for place in range(1, draws + 2)]
+    assert np.mean(e_values) == pytest.approx(1)
+    assert set(e_values) == {0, (draws + 1) / rank}
+
+
+def test_a_permutation_claim_at_one_in_a_thousand_has_an_e_value_of_a_thousand():
+    assert permutation_e_value(0.001, 9_999, 10) == pytest.approx(1000)
+    assert permutation_e_value(0.0011, 9_999, 10) == 0
+
+
+def test_the_e_value_refuses_ranks_and_p_values_that_cannot_be():
+    with pytest.raises(ValueError, match="a rank between 1 and"):
+        permutation_e_value(0.5, 19, 0)
+    with pytest.raises(ValueError, match="a multiple of 1 / 20"):
+        permutation_e_value(0.001, 19, 1)

@@ -405,6 +405,22 @@ class TestJudging:
         assert [judgement.estimate.value for judgement in values] == [2, 3, 2]
         assert len(body.calls) == 2
 
+    def test_happens_for_each_of_two_functions_of_one_name(self):
+        def made(value):
+            def pick():
+                return value
+
+            return pick
+
+        body, judge, system = Body(lambda evidence, toy, how: evidence.value(how())), Judge(Settings()), toy()
+        judged = [
+            judge.judge(stated(Value(above=1)), body, {"toy": system, "how": how}, {"how": how})
+            for how in (made(2), made(-2), made(2))
+        ]
+        assert [judgement.estimate.value for judgement in judged] == [2, -2, 2]
+        assert [dict(judgement.params) for judgement in judged] == [{"how": "pick"}] * 3
+        assert len(body.calls) == 2
+
     @pytest.mark.parametrize("nameless", [lambda: 2, object(), partial(toy, 2)], ids=["lambda", "object", "partial"])
     def test_refuses_parameters_that_have_no_name(self, nameless):
         """They would share a judgement, or have another seed in every run."""

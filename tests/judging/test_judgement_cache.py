@@ -169,3 +169,25 @@ def test_a_counterexample_is_recalled_with_its_judgement(project):
     assert first["counterexample"]["text"]
     assert {**again, "seconds": 0} == {**first, "seconds": 0}
     assert in_all == measured
+
+
+def test_functions_of_one_name_have_a_judgement_each(project):
+    for name, value in (("first", 3), ("second", -3)):
+        project.makepyfile(**{name: f"def pick(): return {value}"})
+    project.makepyfile(
+        test_toy=textwrap.dedent(CLAIM)
+        .replace("import pathlib", "import pytest, first, second")
+        .replace("@mt.claim", "@pytest.mark.parametrize('how', [first.pick, second.pick])\n@mt.claim")
+        .replace("(toy, evidence)", "(toy, how, evidence)")
+        .replace("measured(toy)", "how()")
+    )
+
+    def estimates(*options):
+        project.runpytest_inprocess(*options)
+        document = json.loads((project.path / "reports/latest/results.json").read_text())
+        return [claim["estimate"] for claim in document["claims"] if claim["verdict"] != "untested"]
+
+    assert estimates("-kpick0") == [3]
+    assert estimates("-kpick1") == [-3]
+    assert estimates() == [3, -3]
+    assert len((project.path / "reports/log.txt").read_text().splitlines()) == 2

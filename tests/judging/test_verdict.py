@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -137,3 +139,20 @@ class TestDecide:
     def test_a_permutation_claim_by_its_p_value_not_its_statistic(self):
         assert in_region(PERMUTATION, Estimate(-3.0, None, 4, p_value=0.0005)) is True
         assert in_region(PERMUTATION, Estimate(0.0005, None, 4, p_value=0.5)) is False
+
+
+class TestOrder:
+    ORDER = (Verdict.REFUTED, Verdict.VACUOUS, Verdict.INCONCLUSIVE, Verdict.SUPPORTED)
+
+    def test_goes_from_refuted_over_vacuous_and_inconclusive_to_supported(self):
+        for (one, verdict), (other, recorded) in itertools.product(enumerate(self.ORDER), repeat=2):
+            assert verdict.is_worse_than(recorded) is (one < other)
+
+    def test_has_no_place_for_what_was_not_tested(self):
+        for verdict in Verdict:
+            assert not verdict.is_worse_than(Verdict.UNTESTED)
+            assert not Verdict.UNTESTED.is_worse_than(verdict)
+
+    def test_is_beside_a_symbol_of_its_own_for_each(self):
+        assert len({verdict.symbol for verdict in Verdict}) == len(Verdict)
+        assert all(len(verdict.symbol) == 1 for verdict in Verdict)

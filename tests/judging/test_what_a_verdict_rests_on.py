@@ -10,7 +10,8 @@ from mechtests import ClaimError, Evidence, Mean, Rate, Source, System, Value, V
 from mechtests.claiming.claim import Claim, claim_of
 from mechtests.judging.findings import Finding
 from mechtests.judging.judge import Judge, Settings
-from mechtests.results.record import checkpoint_record, claim_record, results_document, schema
+from mechtests.results.document import results_document, schema
+from mechtests.results.making import checkpoint_record, claim_record
 from tests.documents import RUN
 
 POST = Source("A post")
@@ -172,7 +173,7 @@ class TestJudgementsOfOtherClaims:
         record = claim_record(judgement, checkpoint_record(systems), "Is it?", "pytest x")
         (finding,) = record["findings"]
         assert (finding["id"], finding["params"]) == ("toy/weights/positive", {})
-        assert finding["expect"] == {"kind": "exact", "region": "> 0", "above": 0}
+        assert finding["expect"] == {"kind": "value", "region": "> 0", "above": 0}
         assert [(one["verdict"], one["estimate"], one["interval"]) for one in finding["judged"]] == [
             ("supported", 1.0, None),
             ("refuted", -2.0, None),

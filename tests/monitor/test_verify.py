@@ -6,14 +6,16 @@ import shutil
 import xml.etree.ElementTree as ET
 
 import pytest
+import torch
 
+from mechtests.checkpoints import Provenance, save
 from mechtests.cli import main
 from mechtests.monitor.verify import badge_of, summary_markdown
 from mechtests.report.badge import badge_svg
 from mechtests.report.junit import junit_xml
 from mechtests.results.comparison import compare
+from mechtests.results.document import read_results, results_document, write_results
 from mechtests.results.ledger import Ledger
-from mechtests.results.record import read_results, results_document, write_results
 from mechtests.results.side import side_of
 from tests import documents
 from tests.documents import HOSTILE, RUN
@@ -42,7 +44,7 @@ def suite(pytester, monkeypatch):
 
 
 @pytest.fixture
-def told(capfd):
+def command(capfd):
     def tell(*words):
         code = main(list(map(str, words)))
         said = capfd.readouterr()
@@ -52,9 +54,9 @@ def told(capfd):
 
 
 class TestCommand:
-    def test_judges_writes_compares_and_tells_a_regression_by_1(self, suite, told):
+    def test_judges_writes_compares_and_tells_a_regression_by_1(self, suite, command):
         good, bad = suite.weights("good", bias=1.0), suite.weights("bad", bias=-1.0)
-        code, out, error = told("verify", good)
+        code, out, error = command("verify", good)
         folder = suite.path / "reports" / "verify"
         assert code == 0, error
         assert "report: reports/verify/index.html" in out
@@ -67,7 +69,7 @@ class TestCommand:
         ]  # fmt: skip
         shutil.copy(folder / "results.json", suite.path / "baseline.json")
 
-        code, out, error = told("verify", bad, "--baseline", "baseline.json", "-o", "deep/bad")
+        code, out, error = command("verify", bad, "--baseline", "baseline.json", "-o", "deep/bad")
         assert code == 1, error
         assert "1 regression; 1 verdict better" in out
         assert re.search(r"regression +tiny/weights/bias +bad +✓ supported → ✗ refuted", out)
@@ -78,10 +80,10 @@ class TestCommand:
         assert "tiny/weights/bias" in (suite.path / "deep/bad/changes.html").read_text()
         assert [sorted(past.checkpoints) for past in Ledger("reports/history.db").runs()] == [["bad"], ["good"]]
 
-        code, out, _ = told("compare", "good", "bad")
+        code, out, _ = command("compare", "good", "bad")
         assert (code, "1 regression" in out) == (1, True)
 
-    def test_compares_with_recorded_verdicts_of_the_checkpoint_that_is_named(self, suite, told):
+    def test_compares_with_recorded_verdicts_of_the_checkpoint_that_is_named(self, suite, command):
         verdicts = {
             "tiny/weights/bias": {"good@111111111111": "supported", "another@999999999999": "refuted"},
             "tiny/weights/negative": {"good@111111111111": "refuted", "another@999999999999": "refuted"},
@@ -90,11 +92,11 @@ class TestCommand:
         (suite.path / "record.json").write_text(json.dumps({"schema": "mechtests-baseline/1", "verdicts": verdicts}))
         bad, worse = suite.weights("bad", bias=-1.0), suite.weights("worse", bias=-2.0)
         words = ("--baseline", "record.json", "--against", "good", "--no-claims-history", "-k", "bias or negative")
-        code, out, error = told("verify", bad, worse, *words)
+        code, out, error = command("verify", bad, worse, *words)
         assert (code, "2 regressions; 2 verdicts better" in out) == (1, True), error
         assert "compared: bad with good, worse with good" in out
         assert not (suite.path / "reports" / "history.db").exists()
-        code, _, error = told("compare", "record.json", "reports/verify/results.json")
+        code, _, error = command("compare", "record.json", "reports/verify/results.json")
         assert code == 2
         assert (
             "no checkpoint of reports/verify/results.json (bad, worse) has the weights or the name of one of" in error
@@ -116,28 +118,50 @@ class TestCommand:
             (["weights/good.safetensors", "-o", "conftest.py/deep"], "Name a folder that can be written with -o"),
         ],
     )
-    def test_says_what_is_wrong_before_it_judges(self, suite, told, words, said, monkeypatch):
+    def test_says_what_is_wrong_before_it_judges(self, suite, command, words, said, monkeypatch):
         monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("judged"))
         suite.weights("good")
         write_results(suite.path / "some.json", documents.of_every_verdict())
-        code, out, error = told("verify", *words)
+        code, out, error = command("verify", *words)
         assert (code, out, error.count("\n")) == (2, "", 1)
         assert said in error
 
-    def test_says_where_no_claim_is_selected_or_the_system_is_unknown(self, suite, told):
+    @pytest.mark.parametrize("system", ["../runs/evil", "..", "{path}/runs/evil", "-pevil"])
+    @pytest.mark.parametrize("subcommand", ["verify", "watch"])
+    def test_runs_no_code_that_a_header_names(self, suite, command, subcommand, system):
+        evil = f"import pathlib\npathlib.Path({str(suite.path / 'proof')!r}).touch()"
+        (suite.path / "runs" / "evil").mkdir(parents=True)
+        for place in ("evil.py", "test_evil.py", "runs/evil/conftest.py", "runs/evil/test_evil.py"):
+            (suite.path / place).write_text(evil)
+        file = suite.path / "got" / "good.safetensors"
+        save(file, torch.nn.Linear(2, 1), Provenance(system.format(path=suite.path), {"inputs": 2}))
+        words = {"verify": ["verify", file], "watch": ["watch", file.parent, "--once"]}[subcommand]
+        code, out, error = command(*words)
+        assert (code, "its header names the system" in out + error) == (2 if subcommand == "verify" else 0, True)
+        assert not (suite.path / "proof").exists()
+
+    def test_runs_no_claims_from_outside_the_folder_of_claims(self, suite, command):
         suite.weights("good")
-        code, _, error = told("verify", "weights/good.safetensors", "-k", "nothing")
+        (suite.path / "elsewhere").mkdir()
+        (suite.path / "claims" / "tiny").symlink_to("../elsewhere")
+        code, out, error = command("verify", "weights/good.safetensors")
+        assert (code, out, error.count("\n")) == (2, "", 1)
+        assert "claims/tiny: lies outside claims, so nothing of it is run" in error
+
+    def test_says_where_no_claim_is_selected_or_the_system_is_unknown(self, suite, command):
+        suite.weights("good")
+        code, _, error = command("verify", "weights/good.safetensors", "-k", "nothing")
         assert code == 2
         assert "mechtests: no claim of tiny was selected" in error
-        code, _, error = told("verify", "unknown=weights/good.safetensors")
+        code, _, error = command("verify", "unknown=weights/good.safetensors")
         assert code == 2
         assert "no such system" in error
         assert "mechtests: pytest ended with code 4" in error
 
-    def test_says_where_no_claim_could_be_judged(self, suite, told):
+    def test_says_where_no_claim_could_be_judged(self, suite, command):
         suite.weights("good")
         (suite.path / "claims" / "test_tiny.py").write_text(CLAIMS.replace("evidence.value(", "evidence.nothing("))
-        code, _, error = told("verify", "weights/good.safetensors")
+        code, _, error = command("verify", "weights/good.safetensors")
         assert code == 2
         assert "no claim could be judged (AttributeError" in error.splitlines()[-1]
 
@@ -176,9 +200,9 @@ class TestSummary:
         assert "Nothing was judged." in summary_markdown(results_document(RUN, []))
 
     def test_shows_names_as_text(self):
-        told = summary_markdown(documents.hostile())
-        assert not re.search(r"<[a-zA-Z/!]", told)
-        assert "://" not in told
+        summary = summary_markdown(documents.hostile())
+        assert not re.search(r"<[a-zA-Z/!]", summary)
+        assert "://" not in summary
 
 
 class TestBadge:
@@ -204,13 +228,13 @@ class TestBadge:
             "g",
             "text",
         }
-        assert [found.text for found in image.iter("{http://www.w3.org/2000/svg}text")] == [text, text]
+        assert [element.text for element in image.iter("{http://www.w3.org/2000/svg}text")] == [text, text]
 
-    def test_is_written_by_the_command(self, tmp_path, told):
+    def test_is_written_by_the_command(self, tmp_path, command):
         write_results(tmp_path / "results.json", documents.of_every_verdict())
         place = (tmp_path / "results.json", "-o", tmp_path / "deep" / "badge.svg")
-        assert told("badge", *place, "--baseline", tmp_path / "results.json")[0] == 0
+        assert command("badge", *place, "--baseline", tmp_path / "results.json")[0] == 0
         assert ET.parse(tmp_path / "deep" / "badge.svg").getroot().get("aria-label") == "claims: 2 of 7 supported"
-        assert told("badge", tmp_path / "none.json", "-o", tmp_path / "x.svg")[0] == 2
-        code, _, error = told("badge", tmp_path / "results.json", "-o", tmp_path / "results.json" / "x.svg")
+        assert command("badge", tmp_path / "none.json", "-o", tmp_path / "x.svg")[0] == 2
+        code, _, error = command("badge", tmp_path / "results.json", "-o", tmp_path / "results.json" / "x.svg")
         assert (code, "Name a file that can be written" in error) == (2, True)

@@ -6,13 +6,13 @@ import os
 import pytest
 import torch
 
-from mechtests import watch as watching
 from mechtests.checkpoints import Provenance, save
 from mechtests.cli import main
+from mechtests.monitor import watch as watching
 from mechtests.monitor.verify import RESULTS, Run, Verified, VerifyError
 from mechtests.monitor.watch import Watch, WatchError, unfinished
 from mechtests.results.comparison import compare
-from mechtests.results.record import results_document, write_results
+from mechtests.results.document import results_document, write_results
 from mechtests.results.side import side_of
 from tests import documents
 
@@ -58,11 +58,11 @@ def folder(tmp_path):
 @pytest.fixture
 def watch(tmp_path, folder):
     """A watch that has just been started, each time it is asked for."""
-    told = []
+    lines = []
 
     def started(**options):
-        one = Watch(folder, tmp_path / "out", Run(), tell=told.append, **options)
-        one.told = told
+        one = Watch(folder, tmp_path / "out", Run(), tell=lines.append, **options)
+        one.lines = lines
         return one
 
     return started
@@ -99,9 +99,15 @@ class TestEach:
     def test_is_compared_with_the_one_before_it_of_its_system(self, watch, folder, judged):
         for seconds, (system, bias) in enumerate([("toy", 1), ("other", 5), ("toy", 2), ("toy", -1), ("other", 6)]):
             os.utime(weights(folder / f"{seconds}.safetensors", bias, system), (seconds, seconds))
-        found = watch().look()
-        assert [verified.comparison and verified.comparison.before for verified in found] == [None, None, "0", "2", "1"]
-        assert [verified.regressed for verified in found] == [False, False, False, True, False]
+        judged_now = watch().look()
+        assert [verified.comparison and verified.comparison.before for verified in judged_now] == [
+            None,
+            None,
+            "0",
+            "2",
+            "1",
+        ]
+        assert [verified.regressed for verified in judged_now] == [False, False, False, True, False]
 
     def test_is_compared_with_the_one_before_it_after_a_restart(self, watch, folder, judged):
         weights(folder / "a.safetensors", 1)
@@ -114,17 +120,17 @@ class TestEach:
             os.utime(weights(folder / f"{seconds}.safetensors", bias), (seconds, seconds))
         first = watch().look()[0]
         (folder.parent / "out" / "watched.json").unlink()
-        found = watch(baseline=side_of(first.document, "good")).look()
-        assert [verified.regressed for verified in found] == [False, True, True]
+        judged_now = watch(baseline=side_of(first.document, "good")).look()
+        assert [verified.regressed for verified in judged_now] == [False, True, True]
 
     def test_that_cannot_be_judged_is_told_once_and_tried_again_after_a_restart(self, watch, folder, judged):
         weights(folder / "a.safetensors", 13)
         (folder / "b.safetensors").write_bytes(b"\x02\x00\x00\x00\x00\x00\x00\x00{}")  # whole, without provenance
         one = watch()
         assert one.look() == one.look() == []
-        assert [line for line in one.told if "not judged" in line] == [
+        assert [line for line in one.lines if "not judged" in line] == [
             f"{folder}/a.safetensors: not judged: pytest ended with code 4",
-            next(line for line in one.told if "no provenance" in line),
+            next(line for line in one.lines if "no provenance" in line),
         ]
         watch().look()
         assert judged == ["a", "a"]
@@ -154,7 +160,7 @@ class TestUnfinished:
             assert one.look() == []
             assert one.look() == []
         assert judged == []
-        assert [f"{len(whole) - 1} of {len(whole)} bytes" in line for line in one.told] == [False] * 4 + [True]
+        assert [f"{len(whole) - 1} of {len(whole)} bytes" in line for line in one.lines] == [False] * 4 + [True]
         path.write_bytes(whole)
         assert len(one.look()) == 1
 
@@ -199,7 +205,7 @@ class TestMemory:
         weights(folder / "b.safetensors", 2)
         one = watch()
         assert [verified.comparison for verified in one.look()] == [None]
-        assert "Nothing to compare with" in one.told[-1]
+        assert "Nothing to compare with" in one.lines[-1]
 
 
 class TestCommand:

@@ -8,7 +8,7 @@ import torch
 
 import mechtests as mt
 from mechtests.judging.judge import Judge, Settings
-from mechtests.results.record import schema
+from mechtests.results.document import schema
 
 POST = mt.Source("A post")
 

@@ -58,7 +58,7 @@ def test_results_hold_the_numbers(suite):
     records = suite.claims(*BY_VERDICT.values(), SAMPLED).records()
     positive = records["positive"]
     assert (positive["estimate"], positive["interval"], positive["units"]) == (5.0, None, 2)
-    assert positive["expect"] == {"kind": "exact", "region": "> 1", "above": 1}
+    assert positive["expect"] == {"kind": "value", "region": "> 1", "above": 1}
     (control,) = positive["controls"]
     assert (control["name"], len(control["estimates"]), control["reached"], control["clear"]) == (
         "untrained",

@@ -8,7 +8,7 @@ import yaml
 
 from mechtests.cli import main
 from mechtests.report.card import BEGIN, END, CardError, card_claims, updated_card
-from mechtests.results.record import results_document, write_results
+from mechtests.results.document import results_document, write_results
 from tests import documents
 from tests.documents import HOSTILE, RUN
 
@@ -125,10 +125,10 @@ class TestCard:
         assert "old" not in after
 
     def test_tells_the_verdicts(self):
-        told = updated().partition(BEGIN)[2]
-        assert "1 of 2 claims are supported on light-seed00 (sha256 010013880000)" in told
-        assert re.search(r"\| weights \| The positive of .* \| ✓ supported \| 1.5 \| &gt; 0 \| largely \|", told)
-        assert "? inconclusive | 0.5 [0.4, 0.6] |".replace("[", "&#91;").replace("]", "&#93;") in told
+        section = updated().partition(BEGIN)[2]
+        assert "1 of 2 claims are supported on light-seed00 (sha256 010013880000)" in section
+        assert re.search(r"\| weights \| The positive of .* \| ✓ supported \| 1.5 \| &gt; 0 \| largely \|", section)
+        assert "? inconclusive | 0.5 [0.4, 0.6] |".replace("[", "&#91;").replace("]", "&#93;") in section
 
     def test_shows_names_as_text(self):
         document = documents.hostile()
@@ -137,10 +137,10 @@ class TestCard:
             claim["params"] = {"head": "|\n" + HOSTILE[0]}
         claims = card_claims(document, "01001388")
         card = updated_card("", document, claims)
-        told = card.partition(BEGIN)[2].removesuffix(f"{END}\n")
-        assert not re.search(r"<[a-zA-Z/!]", told)
-        assert "://" not in told
-        assert {line.count("|") for line in told.splitlines() if line.startswith("|")} == {7}
+        section = card.partition(BEGIN)[2].removesuffix(f"{END}\n")
+        assert not re.search(r"<[a-zA-Z/!]", section)
+        assert "://" not in section
+        assert {line.count("|") for line in section.splitlines() if line.startswith("|")} == {7}
         assert updated_card(card, document, claims) == card
         metrics = [metric for result in front_of(card)["model-index"][0]["results"] for metric in result["metrics"]]
         assert len(metrics) == len(claims)

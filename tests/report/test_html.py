@@ -11,10 +11,10 @@ import jsonschema
 import pytest
 from plotly.offline import get_plotlyjs
 
-from mechtests.report.grid import Grid, merged
+from mechtests.report.grid import Grid
 from mechtests.report.html import report_html, write_html
-from mechtests.report.terminal import SYMBOLS
-from mechtests.results.record import results_document, schema
+from mechtests.report.text import SYMBOLS
+from mechtests.results.document import merged, results_document, schema
 from tests import documents
 from tests.documents import HOSTILE, RUN
 
@@ -114,13 +114,6 @@ class TestReport:
     def test_is_written_whole(self, tmp_path):
         write_html(tmp_path / "deep" / "index.html", [documents.of_every_verdict()])
         assert [file.name for file in (tmp_path / "deep").iterdir()] == ["index.html"]
-
-    def test_takes_a_file_of_before_trails_findings_and_criteria(self):
-        made = documents.document(6, 2)
-        for claim in made["claims"]:
-            for key in ("trail", "findings", "criterion"):
-                del claim[key]
-        assert len(marks(page(made))) == 12
 
     def test_takes_a_run_without_claims(self):
         assert "Of 0 findings" in page(results_document(RUN, [])).shown

@@ -10,7 +10,7 @@ import pytest
 
 from mechtests.report.comparison import comparison_html
 from mechtests.report.html import write_html
-from mechtests.report.terminal import SYMBOLS
+from mechtests.report.text import SYMBOLS
 from mechtests.results.comparison import compare
 from mechtests.results.ledger import PastRun, Timeline
 from mechtests.results.side import side_of

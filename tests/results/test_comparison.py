@@ -14,8 +14,8 @@ from mechtests.report.comparison import comparison_html, comparison_markdown, su
 from mechtests.report.markdown import escaped
 from mechtests.results.baseline import Baseline
 from mechtests.results.comparison import compare
+from mechtests.results.document import write_results
 from mechtests.results.ledger import Ledger
-from mechtests.results.record import write_results
 from mechtests.results.side import Judged, Side, side_of
 from tests import documents
 from tests.documents import HOSTILE
@@ -133,10 +133,13 @@ def test_what_got_better_got_worse_the_other_way_round(before, after):
 
 class TestPairs:
     def pairs(self, before, after):
-        told = {}
+        counterparts = {}
         for change in compared(before, after).changes:
-            told[change.after.checkpoint, change.after.weights] = (change.before.checkpoint, change.before.weights)
-        return told
+            counterparts[change.after.checkpoint, change.after.weights] = (
+                change.before.checkpoint,
+                change.before.weights,
+            )
+        return counterparts
 
     def on(self, *places):
         return [judged(checkpoint=name, weights=weights) for name, weights in places]
@@ -169,7 +172,7 @@ class TestPairs:
             with pytest.raises(Exception, match="nothing to compare"):
                 compared([together("1", "a", "b")], [after])
 
-    def test_that_do_not_exist_are_told(self):
+    def test_that_do_not_exist_are_reported(self):
         with pytest.raises(Exception, match=r"nothing to compare: no checkpoint of B \(c\) .* of one of A \(a, b\)"):
             compared(self.on(("a", "1"), ("b", "2")), self.on(("c", "3")))
         with pytest.raises(Exception, match="nothing to compare"):
@@ -248,7 +251,7 @@ class TestCommand:
         return tmp_path
 
     @pytest.fixture
-    def told(self, capsys):
+    def command(self, capsys):
         def tell(*words):
             code = main(["compare", *map(str, words)])
             said = capsys.readouterr()
@@ -256,51 +259,51 @@ class TestCommand:
 
         return tell
 
-    def test_exits_with_1_on_a_regression_and_with_0_otherwise(self, told):
-        code, out, _ = told("before.json", "worse.json")
+    def test_exits_with_1_on_a_regression_and_with_0_otherwise(self, command):
+        code, out, _ = command("before.json", "worse.json")
         assert code == 1
         assert "1 regression" in out
         assert re.search(r"regression +toy/weights/positive +light-seed00 +✓ supported → ○", out)
-        code, out, _ = told("worse.json", "before.json")
+        code, out, _ = command("worse.json", "before.json")
         assert code == 0
         assert "no regression; 1 verdict better" in out
-        assert told("before.json", "before.json")[0] == 0
+        assert command("before.json", "before.json")[0] == 0
 
-    def test_counts_claims_that_are_not_judged_any_more_unless_told_otherwise(self, told):
-        code, out, _ = told("before.json", "fewer.json")
+    def test_counts_claims_that_are_not_judged_any_more_unless_told_otherwise(self, command):
+        code, out, _ = command("before.json", "fewer.json")
         assert code == 1
         assert "not judged any more" in " ".join(out.split())
-        code, out, _ = told("before.json", "fewer.json", "--ignore-missing")
+        code, out, _ = command("before.json", "fewer.json", "--ignore-missing")
         assert code == 0
 
-    def test_prints_markdown_and_writes_a_page(self, told, here):
-        code, out, _ = told("before.json", "worse.json", "--markdown", "--html", "deep/page.html")
+    def test_prints_markdown_and_writes_a_page(self, command, here):
+        code, out, _ = command("before.json", "worse.json", "--markdown", "--html", "deep/page.html")
         assert code == 1
         assert out.startswith("### before.json → worse.json\n")
         assert "toy/weights/positive" in (here / "deep" / "page.html").read_text()
 
-    def test_takes_a_record_of_verdicts(self, told, here):
+    def test_takes_a_record_of_verdicts(self, command, here):
         baseline = Baseline(here / "baseline.json")
         for claim in documents.of_every_verdict()["claims"]:
-            baseline.note(claim)
+            baseline.update(claim)
         baseline.write()
-        assert told("baseline.json", "before.json")[0] == 0
-        code, out, _ = told("baseline.json", "worse.json")
+        assert command("baseline.json", "before.json")[0] == 0
+        code, out, _ = command("baseline.json", "worse.json")
         assert (code, "1 regression" in out) == (1, True)
 
-    def test_takes_runs_and_checkpoints_of_the_ledger(self, told, here):
+    def test_takes_runs_and_checkpoints_of_the_ledger(self, command, here):
         ledger = Ledger(here / "reports" / "history.db")
         ledger.add(run(0))
         ledger.add(of(run(1, "2025-03-02T12:00:00+00:00"), "positive", was="supported", verdict="refuted"))
-        assert told("run-0", "run-1")[0] == 1
-        assert told("run-1", "run-0")[0] == 0
-        code, out, _ = told("light-seed00", "light-seed01")  # the newest verdicts of both: refuted, refuted
+        assert command("run-0", "run-1")[0] == 1
+        assert command("run-1", "run-0")[0] == 0
+        code, out, _ = command("light-seed00", "light-seed01")  # the newest verdicts of both: refuted, refuted
         assert code == 0
         assert "light-seed00 → light-seed01" in out
-        assert told("before.json", "01001388")[0] == 1
-        assert "several runs in the ledger begin so" in told("run-", "run-0")[2]
+        assert command("before.json", "01001388")[0] == 1
+        assert "several runs in the ledger begin so" in command("run-", "run-0")[2]
 
-    def test_says_where_a_name_means_several_weights(self, told, here):
+    def test_says_where_a_name_means_several_weights(self, command, here):
         ledger = Ledger(here / "reports" / "history.db")
         ledger.add(run(0))
         other = run(1)
@@ -308,7 +311,7 @@ class TestCommand:
             if claim["checkpoint"] and claim["checkpoint"]["name"] == "light-seed00":
                 claim["checkpoint"]["sha256"] = "9" * 64
         ledger.add(other)
-        code, _, error = told("light-seed00", "before.json")
+        code, _, error = command("light-seed00", "before.json")
         assert code == 2
         assert "several weights" in error
         assert "999999999999" in error
@@ -325,7 +328,7 @@ class TestCommand:
             ("nothing.json", "nothing to compare"),
         ],
     )
-    def test_says_what_is_wrong_in_one_line_with_2(self, before, said, told, here):
+    def test_says_what_is_wrong_in_one_line_with_2(self, before, said, command, here):
         (here / "empty.json").write_text("")
         (here / "other.json").write_text(json.dumps({"schema": "mechtests/7", "claims": []}))
         (here / "record.json").write_text(
@@ -333,18 +336,18 @@ class TestCommand:
         )
         write_results(here / "nothing.json", {**documents.of_every_verdict(), "claims": []})
         for words in ((before, "before.json"), ("before.json", before)):
-            code, out, error = told(*words)
+            code, out, error = command(*words)
             assert (code, out, error.count("\n")) == (2, "", 1)
             assert error.startswith("mechtests: ")
             assert said in error
 
-    def test_says_what_the_ledger_does_not_have(self, told, here):
+    def test_says_what_the_ledger_does_not_have(self, command, here):
         Ledger(here / "reports" / "history.db").add(run(0))
-        code, _, error = told("nowhere", "before.json")
+        code, _, error = command("nowhere", "before.json")
         assert code == 2
         assert "no such run or checkpoint in the ledger" in error
 
-    def test_says_where_it_cannot_write(self, told):
-        code, _, error = told("before.json", "worse.json", "--html", "before.json/page.html")
+    def test_says_where_it_cannot_write(self, command):
+        code, _, error = command("before.json", "worse.json", "--html", "before.json/page.html")
         assert code == 2
         assert "Name a file that can be written" in error

@@ -131,12 +131,12 @@ function strips(rows, scale, expect) {
     h("div", { class: "strip-row", role: "presentation" }, h("span"), labels, h("span")));
 }
 
-function told(one) {
+function estimateText(one) {
   if (one.estimate === undefined || one.estimate === null) return "–";
   return number(one.estimate) + (one.interval ? ` [${one.interval.map((end) => number(end)).join(", ")}]` : "");
 }
 
-// The small strip of a mechanism's table: a dot a checkpoint.
+// The small strip of a mechanism's table: one dot per checkpoint.
 function smallStrip(place, index) {
   const expect = inRegionUnits(claims[index]) ? claims[index].expect : null;
   const seen = ofClaim[index].filter((cell) => cell.estimate !== undefined);
@@ -198,7 +198,7 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?
 let loaded;
 function plotly() {
   loaded ??= (async () => {
-    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (sign) => sign.charCodeAt(0));
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (character) => character.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     document.head.append(made(document.createElement("script"), {}, [await new Response(stream).text()]));
     return window.Plotly;
@@ -331,7 +331,7 @@ const dialog = document.getElementById("card");
 let open = null;
 
 const section = (title, ...children) => h("section", {}, h("h3", {}, title), ...children);
-const term = (name, ...told) => (told.some((part) => part !== undefined && part !== null && part !== "") ? h("div", {}, h("dt", {}, name), h("dd", {}, ...told)) : []);
+const term = (name, ...parts) => (parts.some((part) => part !== undefined && part !== null && part !== "") ? h("div", {}, h("dt", {}, name), h("dd", {}, ...parts)) : []);
 
 function cardOf(cell) {
   const claim = claimOf(cell);
@@ -357,7 +357,7 @@ function cardOf(cell) {
     findings.map((finding) => restsOn(finding, drawn)),
     curves.length > 0 && section("Response", curves.map((curve) => drawn(responses([curve])))),
     beside.length > 1 && section("The same claim on every checkpoint", everywhere(beside, claim, cell)),
-    over.length > 0 && section("Over training runs", over.map((one) => h("p", { class: "over" }, badge(one.verdict), " ", link(one, claimOf(one).statement), ` ${told(one)}`, h("span", { class: "quiet" }, ` ${Object.values(claimOf(one).params).join(", ")}`)))),
+    over.length > 0 && section("Over training runs", over.map((one) => h("p", { class: "over" }, badge(one.verdict), " ", link(one, claimOf(one).statement), ` ${estimateText(one)}`, h("span", { class: "quiet" }, ` ${Object.values(claimOf(one).params).join(", ")}`)))),
     section("Run it again", rerun(cell.rerun)),
   ];
   return { parts: parts.flat(Infinity).filter(Boolean), figures };
@@ -378,7 +378,7 @@ function estimateAndControls(cell, claim) {
   const published = typeof claim.published === "number" ? claim.published : undefined;
   const scale = axis([...valuesOf(cell), published, ...controls.flatMap((control) => control.estimates.filter((value) => value !== null))], expect);
   const rows = [
-    { label: columnOf(cell).single ? "this model" : "this claim", drawn: whisker(scale, cell), value: told(cell), class: "model" },
+    { label: columnOf(cell).single ? "this model" : "this claim", drawn: whisker(scale, cell), value: estimateText(cell), class: "model" },
     published !== undefined && { label: "published", drawn: diamond(scale.place(published)), value: number(published) },
     ...controls.map((control) => {
       const values = control.estimates.filter((value) => value !== null);
@@ -400,7 +400,7 @@ function everywhere(beside, claim, current) {
   return strips(beside.map((one) => ({
     label: one === current ? h("b", {}, columnOf(one).name) : link(one, columnOf(one).name),
     drawn: whisker(scale, one),
-    value: [told(one), " ", mark(one.verdict)],
+    value: [estimateText(one), " ", mark(one.verdict)],
     class: one === current ? "current" : "",
   })), scale, expect);
 }
@@ -419,7 +419,7 @@ function restsOn(finding, drawn) {
     return {
       label: cell ? link(cell, one.name) : one.name,
       drawn: one.estimate === null ? [] : whisker(scale, one),
-      value: [told(one), " ", mark(one.verdict)],
+      value: [estimateText(one), " ", mark(one.verdict)],
     };
   });
   return section(along ? "Emergence over training steps" : "Replication over training runs",
@@ -449,15 +449,15 @@ function facts(cell, claim, made) {
 }
 const evalue = (value) => (value > 1e300 ? "more than 10³⁰⁰" : number(value));
 
-function counterexample(found, drawn) {
-  const ranges = Object.entries(found.fails ?? {}).map(([name, ends]) => ends[0] === ends[1] ? `${name} at ${number(ends[0])} alone` : `${name} from ${ends.map((end) => number(end)).join(" to ")}`);
-  const curves = found.figures ?? [];
+function counterexample(example, drawn) {
+  const ranges = Object.entries(example.fails ?? {}).map(([name, ends]) => ends[0] === ends[1] ? `${name} at ${number(ends[0])} alone` : `${name} from ${ends.map((end) => number(end)).join(" to ")}`);
+  const curves = example.figures ?? [];
   return [
-    h("p", { class: "example" }, found.text ?? ""),
-    found.raised && h("p", {}, `The claim's body cannot answer it: ${found.raised}`),
+    h("p", { class: "example" }, example.text ?? ""),
+    example.raised && h("p", {}, `The claim's body cannot answer it: ${example.raised}`),
     h("dl", { class: "facts" },
-      Object.entries(found.parameters ?? {}).map(([name, value]) => term(name, typeof value === "number" ? number(value, 5) : String(value))),
-      term("Margin", typeof found.margin === "number" ? number(found.margin) : ""),
+      Object.entries(example.parameters ?? {}).map(([name, value]) => term(name, typeof value === "number" ? number(value, 5) : String(value))),
+      term("Margin", typeof example.margin === "number" ? number(example.margin) : ""),
       term("Fails along", ranges.join("; "))),
     curves.length > 0 && drawn(responses(curves)),
   ];

@@ -1,12 +1,12 @@
 """Adding runs to a ledger, and asking it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
@@ -17,11 +17,9 @@ from sqlalchemy import URL, Connection, Engine, RowMapping, Select, create_engin
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from mechtests.results.baseline import place
 from mechtests.results.ledger.tables import RUNS, VERDICTS
 from mechtests.results.ledger.timeline import PastRun, Timeline
-
-Record = dict[str, Any]
+from mechtests.results.record import ClaimRecord, ResultsDocument, VerdictRecord, finding_name
 
 _WAIT = 60
 """Seconds to wait for another writer of the same SQLite file."""
@@ -35,7 +33,14 @@ _MIGRATING = 0x6D656368
 _PLAIN = (
     "id", "params", "system", "expect", "verdict", "estimate", "units", "e_value", "p_value", "seconds", "reason",
 )  # fmt: skip
-"""What a row has as the results file has it."""
+"""The columns that a results file has under the same names."""
+
+
+class PastVerdict(VerdictRecord):
+    """A verdict in the ledger, with the id of its run and when that began, in UTC."""
+
+    run: str
+    started: datetime
 
 
 class LedgerError(Exception):
@@ -53,7 +58,7 @@ class Ledger:
         """A ledger; nothing is opened yet.
 
         Args:
-            where: a file of SQLite's, or the URL of a database, as in ``postgresql://user@host/name``.
+            where: an SQLite file, or the URL of a database, as in ``postgresql://user@host/name``.
 
         Raises:
             LedgerError: it is neither.
@@ -69,26 +74,24 @@ class Ledger:
         self._migrated = False
 
     def __str__(self) -> str:
-        """Where it is, without a password."""
+        """Its file or URL, without a password."""
         return str(self._file or self.url.render_as_string(hide_password=True))
 
-    def add(self, document: Mapping[str, Any]) -> bool:
+    def add(self, document: ResultsDocument) -> bool:
         """Add the run of a results file; ``False`` where it is there already."""
-        run = dict(document["run"])
+        run = document["run"]
         try:
             started = datetime.fromisoformat(run["started"]).astimezone(UTC).replace(tzinfo=None)
         except ValueError as error:
             raise LedgerError(
-                f"run {run['id']}: {run['started']!r} is no time. Expected 2025-03-01T12:00:00Z."
+                f"run {run['id']}: {run['started']!r} is not a time. Expected 2025-03-01T12:00:00Z."
             ) from error
         rows = [_row(run["id"], record) for record in document["claims"]]
         with self._transaction(writing=True) as connection:
             if connection.scalar(select(RUNS.c.id).where(RUNS.c.id == run["id"])) is not None:
                 return False
             try:
-                connection.execute(
-                    insert(RUNS), {**{column.name: run[column.name] for column in RUNS.c}, "started": started}
-                )
+                connection.execute(insert(RUNS), {**run, "started": started})
             except IntegrityError:
                 connection.rollback()  # another process has added it since we looked
                 return False
@@ -98,46 +101,43 @@ class Ledger:
 
     def runs(self, limit: int | None = None) -> list[PastRun]:
         """The last runs, the newest first."""
-        asked = select(RUNS.c.id).order_by(RUNS.c.started.desc(), RUNS.c.id).limit(limit)
+        query = select(RUNS.c.id).order_by(RUNS.c.started.desc(), RUNS.c.id).limit(limit)
         with self._transaction() as connection:
-            return self._runs(connection, connection.scalars(asked).all())
+            return self._runs(connection, connection.scalars(query).all())
 
     def run_ids(self, digits: str) -> list[str]:
         """The ids of the runs that begin with ``digits``, of which there must be four or more."""
-        asked = select(RUNS.c.id).where(RUNS.c.id.startswith(digits, autoescape=True)).order_by(RUNS.c.id)
+        query = select(RUNS.c.id).where(RUNS.c.id.startswith(digits, autoescape=True)).order_by(RUNS.c.id)
         with self._transaction() as connection:
-            return list(connection.scalars(asked)) if len(digits) >= 4 else []
+            return list(connection.scalars(query)) if len(digits) >= 4 else []
 
     def verdicts(
         self, claim: str | None = None, checkpoint: str | None = None, run: str | None = None, limit: int | None = None
-    ) -> list[Record]:
+    ) -> list[PastVerdict]:
         """Verdicts, those of the newest run first.
 
         Args:
             claim: a glob that the claim's id must match, or the id with its parameters.
             checkpoint: a glob that the checkpoint's name must match, or the first digits of its sha256.
             run: the run's id.
-            limit: so many at most.
-
-        Returns:
-            Records as a results file has them, as far as the ledger keeps them, each with its ``run`` and ``started``.
+            limit: the greatest number of verdicts.
         """
-        asked = (
+        query = (
             select(VERDICTS, RUNS.c.started).join(RUNS).order_by(RUNS.c.started.desc(), RUNS.c.id, VERDICTS.c.number)
         )
         with self._transaction() as connection:
             if run is not None:
-                asked = asked.where(VERDICTS.c.run == run)
+                query = query.where(VERDICTS.c.run == run)
             if claim is not None:
-                asked = _where(connection, asked, ("finding", "id"), lambda finding, id_: _matches(claim, finding, id_))
+                query = _where(connection, query, ("finding", "id"), lambda finding, id_: _matches(claim, finding, id_))
             if checkpoint is not None:
-                asked = _where(
+                query = _where(
                     connection,
-                    asked,
+                    query,
                     ("sha256", "name"),
                     lambda sha256, name: bool(name) and (_matches(checkpoint, name) or _starts(sha256, checkpoint)),
                 )
-            return [_record(row) for row in connection.execute(asked.limit(limit)).mappings()]
+            return [_past_verdict(row) for row in connection.execute(query.limit(limit)).mappings()]
 
     def timeline(self, systems: Sequence[str], limit: int) -> Timeline:
         """The last ``limit`` runs that judged any of ``systems``, and their verdicts of those."""
@@ -146,13 +146,13 @@ class Ledger:
             about = select(v.run).where(v.system.in_(systems)).distinct()
             last = select(RUNS.c.id).where(RUNS.c.id.in_(about)).order_by(RUNS.c.started.desc(), RUNS.c.id).limit(limit)
             runs = self._runs(connection, connection.scalars(last).all())
-            asked = select(v.finding, v.run, v.verdict, func.count()).where(
+            query = select(v.finding, v.run, v.verdict, func.count()).where(
                 v.run.in_([run.id for run in runs]), v.system.in_(systems)
             )
-            found: dict[str, dict[str, dict[str, int]]] = {}
-            for finding, run, verdict, many in connection.execute(asked.group_by(v.finding, v.run, v.verdict)):
-                found.setdefault(finding, {}).setdefault(run, {})[verdict] = many
-        return Timeline(runs[::-1], found)
+            verdicts: dict[str, dict[str, dict[str, int]]] = {}
+            for finding, run, verdict, many in connection.execute(query.group_by(v.finding, v.run, v.verdict)):
+                verdicts.setdefault(finding, {}).setdefault(run, {})[verdict] = many
+        return Timeline(runs[::-1], verdicts)
 
     @staticmethod
     def _runs(connection: Connection, ids: Sequence[str]) -> list[PastRun]:
@@ -237,38 +237,41 @@ class Ledger:
             command.upgrade(config, "head")
 
 
-def _row(run: str, record: Record) -> Record:
-    made, interval = dict(record["checkpoint"] or {}), record["interval"] or (None, None)
+def _row(run: str, record: ClaimRecord) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = {**(record["checkpoint"] or {})}
+    low, high = record["interval"] or (None, None)
     return {
-        **{name: record[name] for name in _PLAIN},
+        **{column: value for column, value in record.items() if column in _PLAIN},
         "run": run,
-        "finding": place(record)[0],
-        "name": made.pop("name", None),
-        "sha256": made.pop("sha256", None),
-        "made": made or None,
-        "low": interval[0],
-        "high": interval[1],
+        "finding": finding_name(record),
+        "name": checkpoint.pop("name", None),
+        "sha256": checkpoint.pop("sha256", None),
+        "made": checkpoint or None,
+        "low": low,
+        "high": high,
     }
 
 
-def _record(row: RowMapping) -> Record:
-    return {
-        **{name: row[name] for name in _PLAIN},
-        "checkpoint": {"name": row["name"], "sha256": row["sha256"], **(row["made"] or {})} if row["sha256"] else None,
+def _past_verdict(row: RowMapping) -> PastVerdict:
+    checkpoint = {"name": row["name"], "sha256": row["sha256"], **(row["made"] or {})} if row["sha256"] else None
+    record = {
+        **{column: row[column] for column in _PLAIN},
+        "checkpoint": checkpoint,
         "interval": None if row["low"] is None else [row["low"], row["high"]],
         "run": row["run"],
         "started": row["started"],
     }
+    return cast("PastVerdict", record)
 
 
 def _where(
-    connection: Connection, asked: Select[Any], columns: tuple[str, str], wanted: Callable[[str, str], bool]
+    connection: Connection, query: Select[Any], columns: tuple[str, str], wanted: Callable[[str, str], bool]
 ) -> Select[Any]:
-    """``asked`` where two columns have values that are ``wanted``; databases do not have Python's globs."""
+    """``query`` where two columns have values that are ``wanted``; databases do not have Python's globs."""
     first, second = (VERDICTS.c[column] for column in columns)
     pairs = connection.execute(select(first, second).distinct()).all()
-    found = [pair for pair in pairs if wanted(*pair)]
-    return asked.where(first.in_({one for one, _ in found}), second.in_({other for _, other in found}))
+    chosen = [pair for pair in pairs if wanted(*pair)]
+    return query.where(first.in_({one for one, _ in chosen}), second.in_({other for _, other in chosen}))
 
 
 def _matches(glob: str, *texts: str) -> bool:
@@ -281,6 +284,6 @@ def _starts(sha256: str | None, digits: str) -> bool:
 
 def _reason(error: Exception) -> str:
     """What the database or the system said, in one line."""
-    said = error.orig if isinstance(error, DBAPIError) else error
-    first = (str(said).strip() or type(said).__name__).splitlines()[0]
-    return f"{first}. Name another one, or none with --no-claims-history."
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    first_line = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    return f"{first_line}. Name another one, or none with --no-claims-history."

@@ -39,21 +39,21 @@ class Timeline:
 
     @property
     def rows(self) -> list[tuple[str, list[Counter[str]]]]:
-        """The findings that runs did not all judge alike, each with its verdicts in every run."""
-        told = []
+        """The findings whose verdicts differ between runs, each with how many of each verdict every run has."""
+        rows = []
         for finding, by_run in sorted(self.verdicts.items()):
             shares = {tuple(sorted(_share(verdicts).items())) for verdicts in by_run.values() if _share(verdicts)}
             if len(shares) > 1:
-                told.append((finding, [Counter(by_run.get(run.id, {})) for run in self.runs]))
-        return told
+                rows.append((finding, [Counter(by_run.get(run.id, {})) for run in self.runs]))
+        return rows
 
     @property
     def steady(self) -> int:
-        """How many findings every run judged alike."""
+        """How many findings have the same verdicts in every run that judged them."""
         return len(self.verdicts) - len(self.rows)
 
 
 def _share(verdicts: Mapping[str, int]) -> dict[str, float]:
-    """By verdict, on which share of the checkpoints that were judged; nothing where none was."""
+    """By verdict, its share of the checkpoints that were judged; empty where none was."""
     judged = {verdict: many for verdict, many in verdicts.items() if verdict != "untested"}
     return {verdict: many / sum(judged.values()) for verdict, many in judged.items()}

@@ -25,9 +25,9 @@ class TestAdd:
         (past,) = ledger.runs()
         assert (past.id, past.commit, past.started.isoformat()) == ("run-0", "c0ffee", "2025-03-01T12:00:00")
         assert past.verdicts == {"supported": 2, "refuted": 3, "vacuous": 1, "inconclusive": 1, "untested": 1}
-        kept = {(record["id"], str(record["checkpoint"]), record["verdict"]): record for record in ledger.verdicts()}
+        records = {(record["id"], str(record["checkpoint"]), record["verdict"]): record for record in ledger.verdicts()}
         for claim in made["claims"]:
-            record = kept[claim["id"], str(claim["checkpoint"]), claim["verdict"]]
+            record = records[claim["id"], str(claim["checkpoint"]), claim["verdict"]]
             for name in ("estimate", "interval", "units", "params", "expect", "e_value", "reason", "checkpoint"):
                 assert record[name] == claim[name]
 
@@ -155,14 +155,14 @@ class TestTables:
 class TestPlaces:
     def test_that_are_no_database_are_told(self, tmp_path):
         (tmp_path / "file").write_text("not a database, but long enough to be looked at " * 50)
-        for where, told in [
+        for where, message in [
             (tmp_path / "file", "file is not a database"),
             (tmp_path / "file" / "history.db", "Not a directory|File exists"),
             (tmp_path, "unable to open database file"),
             ("postgresql://nobody:secret@127.0.0.1:1/none", "refused"),
             ("nonsense://somewhere", "nonsense"),
         ]:
-            with pytest.raises(LedgerError, match=told) as error:
+            with pytest.raises(LedgerError, match=message) as error:
                 Ledger(where).add(run())
             assert "secret" not in str(error.value)
             assert "\n" not in str(error.value)

@@ -47,6 +47,6 @@ def writers(where, folder, firsts, many):
     for process in started:
         assert process.stdout.readline() == "ready\n"
     (folder / "go").touch()
-    told = [process.communicate(timeout=120)[0].split() for process in started]
+    lines = [process.communicate(timeout=120)[0].split() for process in started]
     assert [process.returncode for process in started] == [0] * len(started)
-    return told
+    return lines

@@ -1,0 +1,5 @@
+"""Files that are written whole or not at all."""
+
+from mechtests.files.atomic import atomic_write, write_bytes, write_text
+
+__all__ = ["atomic_write", "write_bytes", "write_text"]
