@@ -30,6 +30,7 @@ __all__ = [
     "Finding",
     "Head",
     "Integer",
+    "JudgedClaim",
     "Mean",
     "Monotone",
     "Parameters",
@@ -49,6 +50,7 @@ __all__ = [
     "emergence",
     "findings",
     "instead",
+    "judge",
     "keep_only",
     "mean",
     "memoized",
@@ -67,15 +69,17 @@ __all__ = [
 ]
 
 
-_OF_THE_PLUGIN = {
+_LOADED_LATER = {
+    "JudgedClaim": "mechtests.notebook",
     "emergence": "mechtests.pytest_plugin.training_runs",
+    "judge": "mechtests.notebook",
     "system_fixture": "mechtests.pytest_plugin.fixtures",
     "universality": "mechtests.pytest_plugin.training_runs",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """What belongs to the pytest plugin is loaded when it is asked for: without pytest nothing of it is needed."""
-    if name in _OF_THE_PLUGIN:
-        return getattr(import_module(_OF_THE_PLUGIN[name]), name)
+    """What needs pytest or the report is loaded when it is asked for: a claim file needs neither."""
+    if name in _LOADED_LATER:
+        return getattr(import_module(_LOADED_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

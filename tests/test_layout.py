@@ -18,7 +18,7 @@ FLOORS = (
     {"judging"},
     {"results"},
     {"report"},
-    {"monitor", "pytest_plugin"},
+    {"monitor", "notebook", "pytest_plugin"},
     {"cli"},
 )
 """Packages from the ground up; one imports from floors below its own, never from beside it or above."""

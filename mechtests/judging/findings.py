@@ -44,13 +44,23 @@ def findings(*modules: ModuleType) -> list[Finding]:
     return [finding for module in modules for function in vars(module).values() for finding in _of(function)]
 
 
+def parametrized(function: Callable[..., None]) -> set[str]:
+    """The names of a claim test's parameters: those that have a default, and those that ``parametrize`` sets."""
+    return {name for case in itertools.chain(*map(_sets, _marks(function))) for name in case} | set(
+        default_parameters(function)
+    )
+
+
+def _marks(function: Callable[..., None]) -> list[Any]:
+    return [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
+
+
 def _of(function: Callable[..., None]) -> Iterator[Finding]:
     claim = claim_of(function)
     if claim is None:
         return
-    marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
     defaults = default_parameters(function)
-    for sets in itertools.product(*map(_sets, marks)):
+    for sets in itertools.product(*map(_sets, _marks(function))):
         yield Finding(claim, function, {**defaults, **{name: value for one in sets for name, value in one.items()}})
 
 

@@ -146,7 +146,7 @@ class Judge:
         # The search starts from the units, which are not kept.
         if found is None or (found.searchable and found.outcome.search is None and not self._asked):
             return None
-        return Judgement.of(trial.claim, trial.params, trial.system, found.outcome, trial.values)
+        return trial.judgement(found.outcome)
 
     def _keep(self, trial: Trial, judgement: Judgement, began: Moment) -> None:
         system = system_argument(trial.arguments)
@@ -183,7 +183,7 @@ class Judge:
                 self.progress("")
             seconds, why = time.perf_counter() - began, str(untested)
             outcome = Outcome(verdict=Verdict.UNTESTED, reason=why, seconds=seconds)
-            return Judgement.of(trial.claim, trial.params, trial.system, outcome, trial.values)
+            return trial.judgement(outcome)
 
     def _tested(self, trial: Trial) -> Judgement:
         began, moment = time.perf_counter(), Moment.now()
@@ -203,10 +203,7 @@ class Judge:
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        judgement = Judgement(
-            claim=claim,
-            params=trial.params,
-            system=trial.system,
+        outcome = Outcome(
             verdict=verdict,
             estimate=estimate,
             controls=controls,
@@ -215,10 +212,9 @@ class Judge:
             reason=reason,
             seconds=time.perf_counter() - began,
             trail=tuple(evidence.trail()),
-            rests_on=rests_on,
-            drawn=evidence.drawn() if estimate is not None else None,
-            values=trial.values,
         )
+        drawn = evidence.drawn() if estimate is not None else None
+        judgement = trial.judgement(outcome, drawn, rests_on)
         self._keep(trial, judgement, moment)
         return judgement
 

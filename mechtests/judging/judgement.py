@@ -55,23 +55,17 @@ class Judgement(Outcome):
 
     claim: Claim
     params: Mapping[str, str]
-    values: str = ""
     system: System | None
+    values: str = ""
     drawn: SampledUnits | None = None
     rests_on: tuple["Judgement", ...] = ()
 
     @property
     def outcome(self) -> Outcome:
         """The outcome alone."""
-        return Outcome(**_fields_of(self))
-
-    @classmethod
-    def of(
-        cls, claim: Claim, params: Mapping[str, str], system: System | None, outcome: Outcome, values: str = ""
-    ) -> "Judgement":
-        """The judgement of ``claim`` on ``system`` that came to ``outcome``."""
-        return cls(claim=claim, params=params, values=values, system=system, **_fields_of(outcome))
+        return Outcome(**fields_of(self))
 
 
-def _fields_of(outcome: Outcome) -> dict[str, Any]:
+def fields_of(outcome: Outcome) -> dict[str, Any]:
+    """The fields of an outcome alone, by name."""
     return {field.name: getattr(outcome, field.name) for field in fields(Outcome)}

@@ -10,6 +10,8 @@ from mechtests.claiming.controls import system_argument
 from mechtests.claiming.estimate import Estimate
 from mechtests.claiming.expectations import ClaimError
 from mechtests.judging.evidence import Evidence
+from mechtests.judging.judgement import Judgement, Outcome, fields_of
+from mechtests.judging.sampling import SampledUnits
 from mechtests.systems.base import System
 
 Body = Callable[..., None]
@@ -61,6 +63,20 @@ class Trial:
         """What the body observes, with some of its arguments ``changed``."""
         self.body(**{**self.arguments, **(changed or {})}, evidence=evidence)
         return evidence.estimate()
+
+    def judgement(
+        self, outcome: Outcome, drawn: SampledUnits | None = None, rests_on: tuple[Judgement, ...] = ()
+    ) -> Judgement:
+        """The judgement of this trial that came to ``outcome``; the other arguments are those of a judgement."""
+        return Judgement(
+            **fields_of(outcome),
+            claim=self.claim,
+            params=self.params,
+            system=self.system,
+            values=self.values,
+            drawn=drawn,
+            rests_on=rests_on,
+        )
 
 
 def _as_text(parameters: Mapping[str, Any]) -> dict[str, str]:

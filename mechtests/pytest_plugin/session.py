@@ -1,12 +1,9 @@
 """One run of pytest: what it judges, by which settings, and what came of it."""
 
-import platform
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +21,7 @@ from mechtests.report.html import write_html
 from mechtests.results.baseline import Baseline, BaselineError
 from mechtests.results.document import results_document, write_results
 from mechtests.results.record import ClaimRecord, ResultsDocument, RunRecord
+from mechtests.results.run import run_record
 from mechtests.systems.registry import SystemRegistry, device_named
 
 if TYPE_CHECKING:
@@ -219,20 +217,8 @@ class ClaimSession:
 
     def _run(self) -> RunRecord:
         """The run as the results file describes it."""
-        return {
-            "id": uuid.uuid4().hex,
-            "started": self._began.isoformat(),
-            "seconds": round((datetime.now(UTC) - self._began).total_seconds(), 2),
-            "commit": _git("rev-parse", "HEAD", folder=self._config.rootpath) or None,
-            "device": str(self.registry.device),
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("mechtests", "torch", "numpy", "pytest")},
-            },
-            "seed": self.settings.seed,
-            "alpha": self.settings.alpha,
-            "budget": self.settings.budget,
-        }
+        commit = _git("rev-parse", "HEAD", folder=self._config.rootpath) or None
+        return run_record(self.settings, self.registry.device, self._began, commit)
 
 
 def _git(*words: str, folder: Path) -> str:

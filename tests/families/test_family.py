@@ -189,3 +189,11 @@ def test_a_grid_is_spread_evenly_with_both_ends(low, span, n):
 def test_an_input_is_described_by_its_parameters_unless_the_family_knows_better():
     assert FAMILY.describe({"x": 0.123456789, "n": -2}).text == "x = 0.123457, n = -2"
     assert SubtractionProblems().describe({"a": 57, "b": 58}).text == "57 - 58"
+
+
+def test_inputs_for_discovery_and_for_evaluation_are_the_same_at_every_call():
+    family = Parameters(x=Real(0, 1), n=Integer(0, 9))
+    for draw in (family.discovery, family.evaluation):
+        first, again = draw(8), draw(8)
+        assert all(torch.equal(first[name], again[name]) for name in family.parameters)
+        assert len(first["x"]) == 8

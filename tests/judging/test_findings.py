@@ -114,3 +114,13 @@ def test_a_finding_shares_its_judgement_with_the_claims_own_test():
     judge, system = Judge(Settings()), toy(1.0)
     (finding,) = findings(module_of(test=weight_sum))
     assert finding.judge(judge, system) == judge.judge(finding.claim, weight_sum, {"toy": system})
+
+
+def test_an_argument_with_a_default_is_a_parameter_that_comes_first():
+    @stated("sum")
+    @pytest.mark.parametrize("head", [Head(1, 0), Head(2, 7)])
+    def body(toy, head, evidence, select=toy): ...
+
+    found = findings(module_of(test=body))
+    assert [str(finding) for finding in found] == ["weights/sum[toy-L1H0]", "weights/sum[toy-L2H7]"]
+    assert found[0].params == {"select": toy, "head": Head(1, 0)}

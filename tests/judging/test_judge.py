@@ -217,6 +217,117 @@ class TestControls:
         assert judgement.verdict is Verdict.VACUOUS
         assert len(body.calls) == 2
 
+    @pytest.mark.parametrize(("most", "measured"), [(96, 2), (Settings.budget // PART + 96, 3)])
+    def test_are_measured_again_up_to_the_most_that_the_claim_wants(self, most, measured):
+        """First on a part of the budget, then where that is hopeful on all that the claim can have; never beyond."""
+        units = []
+
+        def measure(evidence, toy, rate):
+            for numbers in evidence.batches(Coins(), most=most):
+                evidence.observe(numbers < rate)
+            units.append(evidence.estimate().units)
+
+        claim = stated(Rate(at_least=0.5), instead(rate=0.985))
+        judgement = Judge(Settings()).judge(claim, measure, {"toy": toy(), "rate": 0.99}, {"rate": 0.99})
+        assert judgement.verdict is Verdict.VACUOUS
+        assert max(units) == most
+        assert len(units) == 2 * measured
+
+
+class TestDefaults:
+    @staticmethod
+    def measure(toy, evidence, factor=2.0):
+        evidence.value(factor * toy.module.weight.mean())
+
+    def test_are_parameters(self):
+        judgement = Judge(Settings()).judge(stated(Value(above=1)), self.measure, {"toy": toy()})
+        assert (judgement.params, judgement.estimate.value) == ({"factor": "2.0"}, 10.0)
+
+    def test_judge_as_the_same_parameter_set_by_hand(self):
+        judge, system = Judge(Settings()), toy()
+        by_default = judge.judge(stated(Value(above=1)), self.measure, {"toy": system})
+        by_hand = judge.judge(stated(Value(above=1)), self.measure, {"toy": system, "factor": 2.0}, {"factor": 2.0})
+        assert by_default == by_hand
+        other_value = judge.judge(stated(Value(above=1)), self.measure, {"toy": system, "factor": 3.0})
+        assert (other_value.params, other_value.estimate.value) == ({"factor": "3.0"}, 15.0)
+
+    def test_are_replaced_by_controls(self):
+        claim = stated(Value(above=1), instead(factor=[0.1, -2.0]))
+        judgement = Judge(Settings()).judge(claim, self.measure, {"toy": toy()})
+        assert judgement.verdict is Verdict.SUPPORTED
+        assert judgement.controls[0].values == (pytest.approx(0.5), -10.0)
+
+
+class TestUntested:
+    def test_is_the_verdict_with_the_bodys_reason(self):
+        def measure(evidence, toy):
+            evidence.value(5.0)
+            return evidence.untested("there is one layer")
+
+        judgement = Judge(Settings()).judge(LARGE, body := Body(measure), {"toy": toy()})
+        assert (judgement.verdict, judgement.reason) == (Verdict.UNTESTED, "there is one layer")
+        assert (judgement.estimate, judgement.controls, len(body.calls)) == (None, (), 1)
+
+    def test_of_a_controls_draw_says_nothing_of_the_claim(self):
+        def measure(evidence, toy, factor):
+            if factor == 0:
+                evidence.untested("no such factor")
+            evidence.value(factor)
+
+        claim = stated(Value(above=1), instead(factor=[0, 0.5]))
+        judgement = Judge(Settings()).judge(claim, measure, {"toy": toy(), "factor": 2}, {"factor": 2})
+        assert judgement.verdict is Verdict.SUPPORTED
+        assert judgement.controls[0].values == (None, 0.5)
+
+
+class TestRequirements:
+    @staticmethod
+    def requiring(answers, *controls):
+        """A claim that requires what ``answers`` says of a system, and the names of the systems that were asked."""
+        asked = []
+
+        def able(system):
+            asked.append(system.identity)
+            return answers(system)
+
+        return replace(stated(Value(above=1), *controls), requires=(able,)), asked
+
+    def test_that_fail_leave_the_claim_untested_and_its_body_alone(self):
+        claim, _ = self.requiring(lambda system: "it adds nothing")
+        judgement = Judge(Settings()).judge(claim, body := Body(mean_weight), {"toy": toy()})
+        assert judgement.verdict is Verdict.UNTESTED
+        assert judgement.reason == "presupposition failed: it adds nothing"
+        assert body.calls == []
+
+    def test_are_measured_once_per_model(self):
+        claim, asked = self.requiring(lambda system: True)
+        judge, system = Judge(Settings()), toy()
+        for one in (claim, replace(claim, id="toy/weights/other")):
+            assert judge.judge(one, mean_weight, {"toy": system}).verdict is Verdict.SUPPORTED
+        assert asked == [system.identity]
+
+    def test_make_a_twin_that_fails_them_undefined(self):
+        claim, _ = self.requiring(lambda system: "untrained" not in system.identity or "it is untrained", untrained)
+        judgement = Judge(Settings()).judge(claim, body := Body(mean_weight), {"toy": toy()})
+        assert judgement.controls[0].values == (None,) * 19
+        assert len(body.calls) == 1
+
+    @pytest.mark.parametrize("true", [True, torch.tensor(True), torch.tensor([1.0]).numpy()[0] == 1])
+    def test_hold_where_the_answer_is_true(self, true):
+        claim, _ = self.requiring(lambda system: true)
+        assert Judge(Settings()).judge(claim, mean_weight, {"toy": toy()}).verdict is Verdict.SUPPORTED
+
+    @pytest.mark.parametrize("answer", [None, False, "", 1, (False, "no")], ids=repr)
+    def test_are_answered_with_true_or_a_reason(self, answer):
+        claim, _ = self.requiring(lambda system: answer)
+        with pytest.raises(ClaimError, match="Expected True, or the reason"):
+            Judge(Settings()).judge(claim, mean_weight, {"toy": toy()})
+
+    def test_are_asked_of_a_system(self):
+        claim, _ = self.requiring(lambda system: True)
+        with pytest.raises(ClaimError, match="no argument of the test is one"):
+            Judge(Settings()).judge(claim, mean_weight, {"toy": 3})
+
 
 class TestReplacement:
     def judged(self, control, value, measure, system=None):
