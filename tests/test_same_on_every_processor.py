@@ -19,6 +19,7 @@ import torch
 from claims.induction import test_composition, test_copying, test_prefix_matching, test_token_match
 from claims.odeformer import test_negative_ov_diagonal
 from claims.subtraction import test_algorithm, test_linear_neurons, test_mirrored_logits, test_operand_readers
+from claims.subtraction.neurons import operand_fit
 from fixtures import induction, odeformer, subtraction
 from mechtests import findings
 from mechtests.cache import Cache
@@ -149,6 +150,16 @@ def in_float64(system):
 @pytest.mark.parametrize("change", [in_small_batches, permute_width, in_float64])
 def test_batches_order_and_precision_change_nothing(kind, change):
     assert_same(judged(kind, change), kind)
+
+
+@pytest.mark.parametrize("change", [in_small_batches, permute_width, in_float64])
+def test_the_fits_that_neurons_are_selected_by_are_the_same(change):
+    """Every neuron's, where a selection would show only those near its edge; in any order."""
+    system = Subtraction.load(CHECKPOINTS[Subtraction], torch.device("cpu"), Cache())
+    fit, changed = operand_fit(system), operand_fit(change(copy.copy(system)))
+    for name in ("r2", "spread"):
+        before, after = (getattr(one, name).double().sort().values for one in (fit, changed))
+        torch.testing.assert_close(after, before, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize("kind", SAMPLE)

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mechtests import activations
+from mechtests.activations import capture
 from mechtests.activations.capture import FEWEST, batches, calls, rows_within, upstream
 from mechtests.activations.interventions import SiteError, at, mean, patch, replace, resample, scale, zero
 
@@ -38,7 +38,7 @@ X = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(1), dtype=torch
 
 
 def run(toy, *edits, sites=SITES):
-    return activations.run(toy, X, sites, edits, AXES)
+    return capture.run(toy, X, sites, edits, AXES)
 
 
 def edited(changed, plain):
@@ -137,19 +137,19 @@ class TestRuns:
 
     def test_any_submodule_is_a_site_by_its_dotted_path(self):
         model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 1))).double()
-        found = activations.run(model, X, ["0", "1.0", "1"])
+        found = capture.run(model, X, ["0", "1.0", "1"])
         assert found["1.0"].equal(found["0"].tanh())
         assert found["1"].equal(model(X))
 
     def test_a_captured_activation_stays_what_the_site_returned_when_later_layers_work_in_place(self):
         layer = nn.Linear(4, 4).double()
         model = nn.Sequential(layer, nn.ReLU(inplace=True))
-        assert activations.run(model, X, ["0"])["0"].equal(layer(X))
+        assert capture.run(model, X, ["0"])["0"].equal(layer(X))
 
     def test_a_replacement_stays_what_it_was_when_later_layers_work_in_place(self):
         model = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True))
         value = -torch.ones_like(X)
-        activations.run(model, X.clone(), ["1"], [replace("0", value, "minus one")])
+        capture.run(model, X.clone(), ["1"], [replace("0", value, "minus one")])
         assert value.equal(-torch.ones_like(X))
 
     def test_no_gradient_is_recorded_and_nothing_captured_can_be_changed_in_place(self, toy):
@@ -164,7 +164,7 @@ class TestRuns:
 
     def test_hooks_are_gone_after_an_exception(self, toy):
         with pytest.raises(ZeroDivisionError):
-            activations.run(toy, X, [], [zero("mid")], AXES, forward=lambda x: toy(x) / (1 // 0))
+            capture.run(toy, X, [], [zero("mid")], AXES, forward=lambda x: toy(x) / (1 // 0))
         assert not any(module._forward_hooks for module in toy.modules())
 
     def test_hooks_are_gone_after_an_unknown_site(self, toy):
@@ -240,7 +240,7 @@ class TestEarlyStop:
     def test_what_comes_after_the_last_site_is_not_called(self, last):
         chain = made(Chain)
         seen = counted(chain)
-        activations.run(chain, normal(5, 8), [f"{site}.0" for site in range(last + 1)])
+        capture.run(chain, normal(5, 8), [f"{site}.0" for site in range(last + 1)])
         assert {name for name in seen if name} == {
             *(str(site) for site in range(last + 1)),
             *(f"{site}.0" for site in range(last + 1)),
@@ -251,7 +251,7 @@ class TestEarlyStop:
         chain = made(Chain)
         seen, x = [], normal(5, 8)
         chain[1].forward = seen.append
-        found = activations.run(chain, x, ["1:input"])["1:input"]
+        found = capture.run(chain, x, ["1:input"])["1:input"]
         assert found.equal(chain[0](x))
         assert not seen
 
@@ -269,20 +269,20 @@ class TestEarlyStop:
 
         module, x = made(Careful), normal(5, 8)
         seen = counted(module)
-        assert activations.run(module, x, ["inner"])["inner"].equal(module.inner(x))
+        assert capture.run(module, x, ["inner"])["inner"].equal(module.inner(x))
         assert "fallback" not in seen
 
     def test_without_anything_to_read_the_pass_goes_to_its_end(self):
         ends = []
         chain = made(Chain)
-        assert activations.run(chain, normal(5, 8), [], [zero("0")], forward=lambda x: ends.append(chain(x))) == {}
+        assert capture.run(chain, normal(5, 8), [], [zero("0")], forward=lambda x: ends.append(chain(x))) == {}
         assert ends[0].equal(chain[2](chain[1](torch.zeros(5, 8))))
 
     def test_an_edit_after_the_last_site_is_made_and_checked_all_the_same(self):
         chain, x = made(Chain), normal(5, 8)
-        assert activations.run(chain, x, ["0"], [zero("2")])["0"].equal(chain[0](x))
+        assert capture.run(chain, x, ["0"], [zero("2")])["0"].equal(chain[0](x))
         with pytest.raises(SiteError, match="its value has the shape"):
-            activations.run(chain, x, ["0"], [replace("2", torch.zeros(3), "zeros")])
+            capture.run(chain, x, ["0"], [replace("2", torch.zeros(3), "zeros")])
 
 
 class Unused(nn.Module):
@@ -300,14 +300,14 @@ class TestNeverReached:
         module = made(Unused)
         for sites, edits in (([site], []), (["used"], [zero(site)]), (["blocks.0"], [zero("used"), zero(site)])):
             with pytest.raises(SiteError, match=f"the pass never reached {site}"):
-                activations.run(module, normal(3, 8), sites, edits)
+                capture.run(module, normal(3, 8), sites, edits)
         assert not hooks(module)
 
     def test_a_parameter_is_no_site(self):
         with pytest.raises(
             SiteError, match=r"Unused has no site 'used.weight'. It has: used, unused, blocks, blocks.0"
         ):
-            activations.run(made(Unused), normal(3, 8), ["used.weight"])
+            capture.run(made(Unused), normal(3, 8), ["used.weight"])
 
 
 Output = namedtuple("Output", ["hidden", "weights"])
@@ -344,32 +344,32 @@ class TestWhatSitesReturn:
     @pytest.mark.parametrize("kind", [tuple, list, Output._make], ids=["tuple", "list", "named tuple"])
     def test_of_several_things_the_first_is_read_and_changed(self, kind):
         module, x = Reader(kind), normal(5, 3)
-        found = activations.run(module, x, ["inner", "last"], [scale("inner", 10)])
+        found = capture.run(module, x, ["inner", "last"], [scale("inner", 10)])
         assert found["inner"].equal(20 * x)
         assert found["last"].equal(20 * x + (x + 1))
 
     def test_a_library_layer_that_returns_a_tuple(self):
         lstm, x = made(lambda: nn.Sequential(nn.LSTM(3, 4, batch_first=True))), normal(5, 2, 3)
-        assert activations.run(lstm, x, ["0"])["0"].equal(lstm(x)[0])
-        assert not activations.run(lstm, x, ["0"], [zero("0")])["0"].any()
+        assert capture.run(lstm, x, ["0"])["0"].equal(lstm(x)[0])
+        assert not capture.run(lstm, x, ["0"], [zero("0")])["0"].any()
 
     @pytest.mark.parametrize("kind", [lambda _: None, lambda _: {"a": 1}, lambda _: (), lambda _: (1, 2)])
     def test_what_begins_with_no_tensor_is_told(self, kind):
         module = nn.Sequential(Several(kind))
         for sites, edits in ((["0"], []), ([], [zero("0")])):
             with pytest.raises(SiteError, match="Expected a tensor, or a tuple that begins with one"):
-                activations.run(module, normal(5, 3), sites, edits)
+                capture.run(module, normal(5, 3), sites, edits)
         assert not hooks(module)
 
     def test_a_module_that_takes_names_only_has_no_input_to_read(self):
         inner = made(lambda: nn.Linear(3, 3))
         module = nn.Sequential(inner)
         with pytest.raises(SiteError, match="site 0:input is a tuple"):
-            activations.run(module, normal(5, 3), ["0:input"], forward=lambda x: inner(input=x))
+            capture.run(module, normal(5, 3), ["0:input"], forward=lambda x: inner(input=x))
 
     def test_the_module_itself_is_a_site_without_a_name(self):
         chain, x = made(Chain), normal(5, 8)
-        found = activations.run(chain, x, ["", ":input"], [scale("", 2), scale(":input", 3)])
+        found = capture.run(chain, x, ["", ":input"], [scale("", 2), scale(":input", 3)])
         assert found[""].equal(2 * chain(3 * x))
         assert found[":input"].equal(3 * x)
 
@@ -391,8 +391,8 @@ class Twice(nn.Module):
 class TestModulesCalledSeveralTimes:
     def test_the_first_call_is_read_and_every_call_changed(self):
         module, x = made(Twice), normal(5, 8)
-        assert activations.run(module, x, ["layer"])["layer"].equal(module.layer(x))
-        found = activations.run(module, x, ["layer", "last"], [scale("layer", 2)])
+        assert capture.run(module, x, ["layer"])["layer"].equal(module.layer(x))
+        found = capture.run(module, x, ["layer", "last"], [scale("layer", 2)])
         expected = x
         for _ in range(3):
             expected = (2 * module.layer(expected)).tanh()
@@ -401,10 +401,10 @@ class TestModulesCalledSeveralTimes:
 
     def test_both_names_of_a_shared_module_are_sites(self):
         module, x = made(Twice), normal(5, 8)
-        found = activations.run(module, x, ["layer", "again"])
+        found = capture.run(module, x, ["layer", "again"])
         assert found["layer"].equal(found["again"])
         with pytest.raises(SiteError, match=r"It has: layer, last, again"):
-            activations.run(module, x, ["nowhere"])
+            capture.run(module, x, ["nowhere"])
 
 
 class InPlace(nn.Module):
@@ -421,7 +421,7 @@ class InPlace(nn.Module):
 class TestInPlace:
     def test_sites_are_what_they_were_when_they_were_reached(self):
         x = normal(5, 8)
-        found = activations.run(InPlace(), x.clone(), ["a", "b:input", "b", "c:input", "c"])
+        found = capture.run(InPlace(), x.clone(), ["a", "b:input", "b", "c:input", "c"])
         assert found["a"].equal(x)
         assert found["b:input"].equal(x)
         assert found["b"].equal(x.relu())
@@ -435,7 +435,7 @@ class TestInPlace:
         made = edit("a", source)
         key = made.key
         for rows in (None, FEWEST):
-            activations.run(InPlace(), normal(5, 8), ["c"], [made], rows=rows)
+            capture.run(InPlace(), normal(5, 8), ["c"], [made], rows=rows)
         assert source.equal(kept)
         assert made.key == key
 
@@ -443,7 +443,7 @@ class TestInPlace:
         x, axes = normal(5, 8), {"a": "batch model"}
         for where in ({"model": 3}, {"model": [3, 1]}, {"model": slice}):
             place = at("a") if where["model"] is slice else at("a", **where)
-            found = activations.run(InPlace(), x.clone(), [place, "c"], (), axes)[place]
+            found = capture.run(InPlace(), x.clone(), [place, "c"], (), axes)[place]
             assert found.equal(place.select(x, axes["a"]))
 
 
@@ -457,7 +457,7 @@ class TestExceptions:
 
         module, x = made(Failing), normal(5, 8)
         with pytest.raises(error, match="on the way"):
-            activations.run(module, x, ["0", "2"], [zero("0")], given={"1": x})
+            capture.run(module, x, ["0", "2"], [zero("0")], given={"1": x})
         assert not hooks(module)
         assert not any("forward" in layer.__dict__ for layer in module.modules())
         assert not torch.is_inference_mode_enabled()
@@ -465,9 +465,7 @@ class TestExceptions:
     def test_an_edit_that_fails_in_its_hook_leaves_nothing(self):
         module = made(Chain)
         with pytest.raises(SiteError, match="broadcasts"):
-            activations.run(
-                module, normal(5, 8), ["2"], [replace("1", torch.zeros(3), "zeros")], given={"0": normal(5, 8)}
-            )
+            capture.run(module, normal(5, 8), ["2"], [replace("1", torch.zeros(3), "zeros")], given={"0": normal(5, 8)})
         assert not hooks(module)
         assert not any("forward" in layer.__dict__ for layer in module.modules())
 
@@ -478,10 +476,10 @@ class TestExceptions:
         module[1].forward = lambda x: 2 * own(x)
         mine = module[1].forward
         expected = module(x)
-        found = activations.run(module, x, ["1", "2"], given={"0": module[0](x)})
+        found = capture.run(module, x, ["1", "2"], given={"0": module[0](x)})
         assert found["2"].equal(expected)
         assert found["1"].equal(2 * own(module[0](x)))
-        activations.run(module, x, ["2"], given={"1": module[0](x)})
+        capture.run(module, x, ["2"], given={"1": module[0](x)})
         assert module[1].forward is mine
         assert len(hooks(module)) == 1
         assert seen
@@ -492,7 +490,7 @@ class TestExceptions:
         module, x = made(Chain), normal(5, 8)
         with mode():
             before = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
-            found = activations.run(module, x, ["0", "2"], [scale("0", 1)])
+            found = capture.run(module, x, ["0", "2"], [scale("0", 1)])
             assert (torch.is_inference_mode_enabled(), torch.is_grad_enabled()) == before
         assert found["2"].equal(module(x))
 
@@ -503,7 +501,7 @@ class TestExceptions:
     )
     def test_other_inputs_than_tensors_with_as_many_rows_are_refused(self, inputs):
         with pytest.raises(ValueError, match="expected tensors with a row for each input, as many rows each; found"):
-            activations.run(made(Chain), inputs, ["0"])
+            capture.run(made(Chain), inputs, ["0"])
 
 
 class TestNestedRuns:
@@ -511,9 +509,9 @@ class TestNestedRuns:
         inner, outer, x = made(Chain), made(Chain, seed=1), normal(5, 8)
 
         def forward(x):
-            return outer(activations.run(inner, x, ["1"], [scale("0", 2)])["1"])
+            return outer(capture.run(inner, x, ["1"], [scale("0", 2)])["1"])
 
-        found = activations.run(outer, x, ["0", "2"], [zero("1")], forward=forward)
+        found = capture.run(outer, x, ["0", "2"], [zero("1")], forward=forward)
         assert found["0"].equal(outer[0](inner[1](2 * inner[0](x))))
         assert found["2"].equal(outer[2](torch.zeros(5, 8)))
 
@@ -522,9 +520,9 @@ class TestNestedRuns:
         after = []
 
         def forward(x):
-            after.append(activations.run(module, x, ["2"]))
+            after.append(capture.run(module, x, ["2"]))
 
-        assert activations.run(module, x, ["0"], forward=forward)["0"].equal(module[0](x))
+        assert capture.run(module, x, ["0"], forward=forward)["0"].equal(module[0](x))
         assert not after
         assert not hooks(module)
 
@@ -534,7 +532,7 @@ class TestGiven:
         module, x, value = made(Chain), normal(40, 8), normal(40, 8, seed=1)
         seen = counted(module[0])
         for rows in (None, FEWEST):
-            found = activations.run(module, x, ["0", "2"], given={"0": value}, rows=rows)
+            found = capture.run(module, x, ["0", "2"], given={"0": value}, rows=rows)
             assert found["0"].equal(value)
             assert found["2"].equal(module[2](module[1](value)))
         assert set(seen) == {""}
@@ -544,7 +542,7 @@ class TestGiven:
         module = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True))
         value = normal(5, 8)
         kept = value.clone()
-        activations.run(module, normal(5, 8, seed=1), ["1"], given={"0": value})
+        capture.run(module, normal(5, 8, seed=1), ["1"], given={"0": value})
         assert value.equal(kept)
 
 
@@ -641,10 +639,10 @@ class TestBatchedRuns:
     def test_no_number_depends_on_how_the_inputs_are_cut(self, many, rows, seed, changes, width, dtype):
         assume(many > 1 or all(kind != "resample" for _, kind in changes))
         module, x = made(lambda: Transformer(width), seed).to(dtype), normal(many, 3, width, seed=seed).to(dtype)
-        other = activations.run(module, normal(many, 3, width, seed=seed + 1).to(dtype), T_SITES, (), T_AXES)
+        other = capture.run(module, normal(many, 3, width, seed=seed + 1).to(dtype), T_SITES, (), T_AXES)
         edits = [an_edit(site, kind, other[site], seed) for site, kind in changes]
-        whole = activations.run(module, x, T_SITES, edits, T_AXES)
-        cut = activations.run(module, x, T_SITES, edits, T_AXES, rows=rows)
+        whole = capture.run(module, x, T_SITES, edits, T_AXES)
+        cut = capture.run(module, x, T_SITES, edits, T_AXES, rows=rows)
         assert all(cut[site].equal(whole[site]) for site in T_SITES)
         assert all(cut[site].stride() == whole[site].stride() for site in T_SITES)
         if not edits:
@@ -654,8 +652,8 @@ class TestBatchedRuns:
     @given(st.integers(1, 150), st.integers(1, 100), st.lists(some, unique=True), st.integers(0, 5))
     def test_patching_a_run_with_itself_is_the_identity(self, many, rows, sites, seed):
         module, x = made(Transformer, seed), normal(many, 3, 8, seed=seed)
-        own = activations.run(module, x, sites, (), T_AXES, rows=rows)
-        found = activations.run(module, x, ["logits"], [patch(site, own[site]) for site in sites], T_AXES)
+        own = capture.run(module, x, sites, (), T_AXES, rows=rows)
+        found = capture.run(module, x, ["logits"], [patch(site, own[site]) for site in sites], T_AXES)
         assert found["logits"].equal(module(x))
 
     @steady
@@ -663,7 +661,7 @@ class TestBatchedRuns:
     def test_nothing_ablated_is_the_identity(self, many, site, seed, kind):
         assume(many > 1 or kind != "resample")
         module, x = made(Transformer, seed), normal(many, 3, 8, seed=seed)
-        source = normal(*activations.run(module, x, [site], (), T_AXES)[site].shape)
+        source = normal(*capture.run(module, x, [site], (), T_AXES)[site].shape)
         edit = {
             "zero": lambda: zero(site, position=[]),
             "mean": lambda: mean(site, source, position=[False] * 3 if site != "mlp.0" else []),
@@ -673,7 +671,7 @@ class TestBatchedRuns:
             "batch": lambda: zero(site, batch=[]),
             "keep": lambda: zero(site, batch=range(many)).everywhere_else(),
         }[kind]()
-        found = activations.run(module, x, ["logits"], [edit], T_AXES, rows=FEWEST)
+        found = capture.run(module, x, ["logits"], [edit], T_AXES, rows=FEWEST)
         assert found["logits"].equal(module(x))
 
     @steady
@@ -681,27 +679,27 @@ class TestBatchedRuns:
     def test_ablating_all_heads_leaves_the_direct_path(self, many, seed):
         module, x = made(Transformer, seed), normal(many, 3, 8, seed=seed)
         for edits in ([zero("z")], [zero("z", head=0), zero("z", head=1)], [zero("v")]):
-            found = activations.run(module, x, ["logits", "out"], edits, T_AXES, rows=FEWEST)
+            found = capture.run(module, x, ["logits", "out"], edits, T_AXES, rows=FEWEST)
             resid = x + module.position.weight + module.out.bias
             assert found["out"].equal(module.out.bias.expand_as(x))
             torch.testing.assert_close(found["logits"], module.logits(resid + module.mlp(resid)))
 
     def test_a_site_without_inputs_comes_back_once(self):
         module, x = made(Transformer), normal(50, 3, 8)
-        found = activations.run(module, x, ["position"], (), T_AXES, rows=FEWEST)["position"]
+        found = capture.run(module, x, ["position"], (), T_AXES, rows=FEWEST)["position"]
         assert found.equal(module.position.weight)
         value = normal(3, 8, seed=4)
         changed = [
-            activations.run(module, x, ["logits"], [replace("position", value, "others")], T_AXES, rows=rows)["logits"]
+            capture.run(module, x, ["logits"], [replace("position", value, "others")], T_AXES, rows=rows)["logits"]
             for rows in (None, FEWEST)
         ]
         assert changed[0].equal(changed[1])
 
     def test_a_site_without_a_row_for_each_input_and_without_named_axes_is_told(self):
         module, x = made(Transformer), normal(50, 3, 8)
-        assert activations.run(module, x, ["position"])["position"].equal(module.position.weight)
+        assert capture.run(module, x, ["position"])["position"].equal(module.position.weight)
         with pytest.raises(SiteError, match=r"site position has no row for each input\. Name its axes"):
-            activations.run(module, x, ["position"], rows=FEWEST)
+            capture.run(module, x, ["position"], rows=FEWEST)
 
     def test_axes_that_do_not_fit_their_site_are_told_to_read_and_to_change(self):
         module, x = made(Transformer), normal(5, 3, 8)
@@ -709,7 +707,7 @@ class TestBatchedRuns:
             with pytest.raises(
                 SiteError, match=r"site q has the shape \(5, 2, 3, 4\), and its axes are named 'batch head'"
             ):
-                activations.run(module, x, sites, edits, {"q": "batch head"})
+                capture.run(module, x, sites, edits, {"q": "batch head"})
 
     def test_inputs_on_another_axis_than_the_first(self):
         class Turned(nn.Module):
@@ -723,21 +721,21 @@ class TestBatchedRuns:
         module, x, axes = made(Turned), normal(50, 3, 8), {"turned": "position batch model"}
         source = normal(3, 50, 8, seed=2)
         for rows in (None, FEWEST):
-            found = activations.run(module, x, ["turned", at("turned", position=1)], (), axes, rows=rows)
+            found = capture.run(module, x, ["turned", at("turned", position=1)], (), axes, rows=rows)
             assert found["turned"].equal(x.transpose(0, 1))
-            patched = activations.run(module, x, ["last"], [patch("turned", source)], axes, rows=rows)
+            patched = capture.run(module, x, ["last"], [patch("turned", source)], axes, rows=rows)
             assert patched["last"].equal(module.last(source.transpose(0, 1).contiguous()))
 
     def test_no_inputs_give_no_rows(self):
         module = made(Transformer)
         for rows in (None, FEWEST):
-            found = activations.run(module, normal(0, 3, 8), ["logits"], (), T_AXES, rows=rows)
+            found = capture.run(module, normal(0, 3, 8), ["logits"], (), T_AXES, rows=rows)
             assert found["logits"].shape == (0, 3, 5)
 
     def test_several_inputs_are_cut_alike(self):
         chain, x, y = made(Chain), normal(50, 8), normal(50, 8, seed=1)
         for rows in (None, FEWEST):
-            found = activations.run(chain, (x, y), ["2"], rows=rows, forward=lambda x, y: chain(x * y))
+            found = capture.run(chain, (x, y), ["2"], rows=rows, forward=lambda x, y: chain(x * y))
             assert found["2"].equal(chain(x * y))
 
 
