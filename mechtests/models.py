@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from mechtests.cache import Cache
+from mechtests.cache import Cache, Moment, side_files
+from mechtests.cache.fingerprint import hashed
 from mechtests.checkpoints import CheckpointError
 from mechtests.systems.base import System
 
@@ -186,7 +187,14 @@ class Models:
             where = where.relative_to(here) if where.is_relative_to(here := Path.cwd()) else where
             return CheckpointError(f"no checkpoint of {found.kind} at {where}. Get one with: {source.obtain}")
         try:
-            return source.load(found.path, self.device, self.cache)
+            began = Moment.now()
+            system = source.load(found.path, self.device, self.cache)
+            checkpoint, disk = system.checkpoint, self.cache.disk
+            covered = (checkpoint.files or (checkpoint.path,)) if checkpoint else ()
+            # A loader may read more than the checkpoint: that makes another model of the same weights.
+            if more := side_files(began, covered, disk.folder if disk else None):
+                system.identity = hashed(system.identity, more)
+            return system
         except CheckpointError as error:
             return error
 

@@ -4,7 +4,7 @@ from mechtests.cache.disk import CacheError, Disk
 from mechtests.cache.fingerprint import code_fingerprint, value_fingerprint
 from mechtests.cache.key import Key
 from mechtests.cache.remembered import remembered
-from mechtests.cache.surroundings import Moment, surroundings
+from mechtests.cache.surroundings import Moment, side_files, since, surroundings
 from mechtests.cache.tiers import Cache
 from mechtests.cache.warning import CacheWarning
 
@@ -17,6 +17,8 @@ __all__ = [
     "Moment",
     "code_fingerprint",
     "remembered",
+    "side_files",
+    "since",
     "surroundings",
     "value_fingerprint",
 ]
