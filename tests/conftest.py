@@ -1,5 +1,21 @@
 """What every test needs loaded."""
 
+import sys
+
+import pytest
+
 # A run inside this process (pytester) has every module taken away that it was the first to load, and SQLAlchemy cannot
 # be loaded a second time.
 import mechtests.results.ledger  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def new_process(monkeypatch):
+    """A run in this process is told nothing of what tests and runs before it read, as one of its own would be."""
+    heard, run = sys.modules["mechtests.cache.environment"], pytest.Pytester.inline_run
+
+    def run_anew(self, *arguments, **options):
+        monkeypatch.setattr(heard, "_events", [event for event in heard._events if event.kind == "code"])
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(pytest.Pytester, "inline_run", run_anew)

@@ -1,35 +1,126 @@
-"""What a result may depend on besides its arguments: the code that is loaded, the packages, the files that were read.
+"""What a result may depend on besides its arguments: the code that ran, the packages, the files that were read.
 
-A body of claims is any Python. What it comes to can be kept from run to run only if all of this is the same.
+A body of claims is any Python. What it comes to can be kept from run to run only if all of this is the same. So what
+the process runs, opens and asks of others is listened to; where something cannot be told, nothing is kept.
+
+Not heard are files that a library opens without Python's knowledge, and names of files in a folder that is listed.
 """
 
 import os
+import stat
 import sys
 import sysconfig
-from collections.abc import Iterable
-from dataclasses import dataclass
+import threading
+import time
+import uuid
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import torch
 
-from mechtests.cache.fingerprint import PACKAGE, code_fingerprint, hashed
+from mechtests.cache.fingerprint import PACKAGE, code_fingerprint, hashed, value_fingerprint
 
-_PLACES = (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(PACKAGE), "/proc", "/sys")
-_ELSEWHERE = tuple({f"{path}{os.sep}" for path in _PLACES})
+
+def _with_separator(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple({f"{path}{os.sep}" for one in paths for path in (one, os.path.realpath(one))})
+
+
+_PLACES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+_PLACES += [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+_ELSEWHERE = _with_separator([*_PLACES, str(PACKAGE), "/proc", "/sys", "/dev"])
 """Where Python, the packages and the system live: told by their versions, by a fingerprint, or by no file at all."""
+_SCRIPTS = _with_separator([sysconfig.get_path("scripts")])
 _TOOLS = {".git", ".hypothesis", ".pytest_cache", "__pycache__", "reports"}
-"""Folders of tools, whose files say nothing of what a claim measures."""
+"""Folders of tools: what these read there, unasked by the project's code, says nothing of what a claim measures."""
+_FRAMEWORK = ("<frozen importlib", f"{os.sep}pluggy{os.sep}", f"{os.sep}_pytest{os.sep}")
+"""Parts of the names of files whose code runs what it was not asked for by its caller."""
 
-_opened: list[str] = []
+_OUTSIDE = {
+    *("sqlite3.connect", "socket.connect", "subprocess.Popen"),
+    *("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"),
+}
+"""Events after which the project's code may know what no file that was opened here says."""
+
+_ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
+_OF_LIBRARIES = (
+    *("ATEN_", "BLIS_", "CUBLAS_", "CUDA_", "CUDNN_", "HF_", "KMP_", "MKL_", "NUMEXPR_", "NVIDIA_", "OMP_"),
+    *("OPENBLAS_", "PYTORCH_", "TORCH_", "TRANSFORMERS_", "VECLIB_"),
+)
+"""Variables that libraries read, whatever the project's code does."""
+_OF_THE_RUN = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "_", "OLDPWD", "SHLVL")
+
+_BEGAN = time.time()
+_YOUNG = 60.0
+"""Seconds by which a file must be older than this module's import if its code may have been loaded before."""
+
+
+@dataclass(eq=False)
+class _Event:
+    """Something heard: a file was opened, code ran, or another process or a data base was asked."""
+
+    kind: str
+    path: str
+    told: Any
+    asked: bool
+    of_a_model: bool = field(default=False)
+
+
+_events: list[_Event] = []
+_here = threading.local()
+"""Has ``reads`` set while this module reads a file itself."""
 
 
 def _listen(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open":
-        path, mode, _ = arguments
-        if isinstance(path, str) and (mode is None or "r" in mode or "+" in mode):
-            _opened.append(path)
+    if event == "open" and not getattr(_here, "reads", False):
+        path, mode, flags = arguments
+        made = flags & (os.O_EXCL | os.O_TRUNC)  # then there is nothing in it to be read
+        reads = flags & os.O_ACCMODE != os.O_WRONLY if mode is None else "r" in mode or "+" in mode
+        if isinstance(path, str | bytes | os.PathLike) and reads and not made:
+            name = os.fsdecode(path)
+            if not (name.startswith("<") and name.endswith(">")):  # by which Python looks for code that is in no file
+                _heard_file(os.path.abspath(name))
+    elif event == "exec":
+        (code,) = arguments
+        if isinstance(code, CodeType) and code.co_filename and not code.co_filename.startswith("<"):
+            path = os.path.abspath(code.co_filename)
+            if not path.startswith(_ELSEWHERE):
+                _events.append(_Event("code", path, code, True))
+    elif event == "import":
+        if isinstance(arguments[1], str):  # of an extension module
+            _heard_file(os.path.abspath(arguments[1]))
+    elif event in _OUTSIDE and _asked():
+        _events.append(_Event("outside", event, None, True))
+
+
+def _heard_file(path: str) -> None:
+    if not path.startswith(_ELSEWHERE):
+        _events.append(_Event("file", path, _state(path), _asked()))
+
+
+def _asked() -> bool:
+    """Whether code of the project asks, as against pytest, a plugin, or the import of a package."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if any(part in name for part in _FRAMEWORK):
+            return False
+        if not name.startswith(("<", *_ELSEWHERE)):
+            return not (frame.f_globals.get("__name__") == "__main__" and name.startswith(_SCRIPTS))
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _state(path: str) -> tuple[int, ...] | None:
+    """What changes when the file does; ``None`` where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return stat.S_IFMT(found.st_mode), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 sys.addaudithook(_listen)
@@ -37,51 +128,131 @@ sys.addaudithook(_listen)
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of this process, told by how much it had opened and loaded."""
+    """A moment of this process, told by how much was heard by then."""
 
-    opened: int
-    loaded: int
+    heard: int
 
     @classmethod
     def now(cls) -> "Moment":
-        return cls(len(_opened), len(sys.modules))
+        return cls(len(_events))
 
     def nothing_since(self, apart_from: Path) -> bool:
-        """Whether no code was loaded since, and no file read, other than tools' own files and those in a folder.
-
-        Files that a library maps into memory without Python's knowledge are not seen.
-        """
-        loaded = list(sys.modules.values())[self.loaded :]
-        return not any(map(_own, loaded)) and not _telling(_opened[self.opened :], apart_from)
+        """Whether nothing was heard since, other than of tools' own files and those in a folder."""
+        return not any(True for _ in _telling(_events[self.heard :], apart_from))
 
 
-def surroundings(apart_from: Path) -> str:
-    """A sha256 of the code loaded, the packages' versions, the files read so far, and how torch is set up."""
+class _UnknownError(Exception):
+    """Something that a result may depend on cannot be told."""
+
+
+def surroundings(apart_from: Path) -> str | None:
+    """A sha256 of what was heard so far, the packages' versions, and how torch is set up; ``None`` if unknown."""
     packages = sorted({f"{one.metadata['Name']} {one.version}" for one in distributions()})
-    own = {file for module in sys.modules.copy().values() if (file := _own(module))}
-    code = [f"{file}\0{hashed(Path(file).read_bytes())}" for file in sorted(own)]
-    read = []
-    for path in sorted(_telling(_opened, apart_from)):
-        stat = os.stat(path)
-        read.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
-    return hashed(code_fingerprint(), sys.version, str(torch.get_num_threads()), *packages, *code, *read)
+    try:
+        heard = [*_described(_events, apart_from), *_loaded_before()]
+    except _UnknownError:
+        return None
+    return hashed(code_fingerprint(), sys.version, str(torch.get_num_threads()), *packages, *heard)
 
 
-def _own(module: Any) -> str | None:
-    """The file of a module that belongs to no installed package."""
-    file = getattr(module, "__file__", None)
-    return file if file and not file.startswith(_ELSEWHERE) and os.path.isfile(file) else None
+def since(moment: Moment, apart_from: Path) -> str | None:
+    """A sha256 of what was heard since ``moment``, and of variables of the environment; ``None`` if unknown."""
+    try:
+        return hashed(*_described(_events[moment.heard :], apart_from), *_environment())
+    except _UnknownError:
+        return None
 
 
-def _telling(paths: Iterable[str], apart_from: Path) -> set[str]:
-    return {path for path in set(paths) if _tells(Path(os.path.abspath(path)), apart_from)}
+def side_files(moment: Moment, covered: Collection[Path], apart_from: Path | None) -> str | None:
+    """A sha256 of the files read since ``moment`` to load a model; ``None`` where ``covered`` has them all.
+
+    They count for that model from now on, and not for others.
+    """
+    known = {os.path.abspath(path) for path in covered}
+    files = [event for event in _telling(_events[moment.heard :], apart_from) if event.kind == "file"]
+    for event in files:
+        event.of_a_model = True
+    try:
+        contents = _contents(event for event in files if event.path not in known)
+    except _UnknownError:
+        return uuid.uuid4().hex
+    return hashed(*contents) if contents else None
 
 
-def _tells(path: Path, apart_from: Path) -> bool:
-    return (
-        path.suffix not in (".py", ".pyc", ".so")
-        and not str(path).startswith(_ELSEWHERE)
-        and _TOOLS.isdisjoint(path.parts)
-        and apart_from not in path.parents
-        and path.is_file()
+def _telling(events: Iterable[_Event], apart_from: Path | None) -> Iterator[_Event]:
+    executed = {event.path for event in _events if event.kind == "code"}
+    for event in events:
+        if event.kind == "file":
+            path = Path(event.path)
+            own = event.asked or _TOOLS.isdisjoint(path.parts)
+            usual = event.told is None or stat.S_ISREG(event.told[0]) or stat.S_ISFIFO(event.told[0])
+            if not (own and usual) or event.of_a_model or event.path in executed or apart_from in path.parents:
+                continue
+        yield event
+
+
+def _described(events: Iterable[_Event], apart_from: Path) -> list[str]:
+    found = list(_telling(events, apart_from))
+    if any(event.kind == "outside" for event in found):
+        raise _UnknownError
+    code = {f"{event.path}\0{value_fingerprint(event.told)}" for event in found if event.kind == "code"}
+    return [*sorted(code), *_contents(event for event in found if event.kind == "file")]
+
+
+def _contents(files: Iterable[_Event]) -> list[str]:
+    """Paths and digests of files as they were when they were opened.
+
+    Raises:
+        _UnknownError: one was written since, or can be read but once.
+    """
+    described = set()
+    for event in files:
+        if event.told is not None and not stat.S_ISREG(event.told[0]):
+            raise _UnknownError
+        try:
+            content = _hashed_file(event.path) if event.told else "none"
+        except OSError as error:
+            raise _UnknownError from error
+        if _state(event.path) != event.told:
+            raise _UnknownError
+        described.add(f"{event.path}\0{content}")
+    return sorted(described)
+
+
+def _loaded_before() -> list[str]:
+    """The files of the project's modules that were loaded before anybody listened."""
+    executed = {event.path for event in _events if event.kind == "code"}
+    described = []
+    for name, module in sys.modules.copy().items():
+        path = os.path.abspath(getattr(module, "__file__", None) or "/dev/null")
+        script = name == "__main__" and path.startswith(_SCRIPTS)
+        if path in executed or script or path.startswith(_ELSEWHERE) or not os.path.isfile(path):
+            continue
+        found = os.stat(path)
+        if max(found.st_mtime, found.st_ctime) > _BEGAN - _YOUNG:
+            raise _UnknownError
+        described.append(f"{path}\0{_hashed_file(path)}")
+    return sorted(described)
+
+
+def _hashed_file(path: str) -> str:
+    _here.reads = True
+    try:
+        return hashed(Path(path).read_bytes())
+    finally:
+        _here.reads = False
+
+
+def _environment() -> list[str]:
+    """The variables that libraries read; all that there are, where the project's code reads any."""
+    reads = any(event.kind == "code" and _names(event.told) & _ENVIRONMENT for event in _events)
+    return sorted(
+        f"{name}={value}"
+        for name, value in os.environ.items()
+        if name.startswith(_OF_LIBRARIES) or (reads and not name.startswith(_OF_THE_RUN))
     )
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (_names(one) for one in code.co_consts if isinstance(one, CodeType))
+    return {*code.co_names}.union(*inner)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import torch
 
-from mechtests.cache import Cache
+from mechtests.cache import Cache, Moment, side_files
+from mechtests.cache.fingerprint import hashed
 from mechtests.checkpoints import CheckpointError
 from mechtests.systems.base import System
 
@@ -188,6 +189,7 @@ class SystemRegistry:
             where = where.relative_to(here) if where.is_relative_to(here := Path.cwd()) else where
             return CheckpointError(f"no checkpoint of {ref.kind} at {where}. Get one with: {source.obtain}")
         try:
+            began = Moment.now()
             system = source.load(ref.path, self.device, self.cache)
         except CheckpointError as error:
             return error
@@ -195,7 +197,15 @@ class SystemRegistry:
             return CheckpointError(f"{_failure(source, ref.path)} raised {_raised(error)}.")
         if not isinstance(system, System):
             return CheckpointError(f"{_failure(source, ref.path)} returned {type(system).__name__}, not a System.")
+        self._identify(system, began)
         return system
+
+    def _identify(self, system: System, began: Moment) -> None:
+        """Make what a loader read besides the checkpoint part of the identity: it makes another model of the weights."""
+        checkpoint, disk = system.checkpoint, self.cache.disk
+        covered = (checkpoint.files or (checkpoint.path,)) if checkpoint else ()
+        if more := side_files(began, covered, disk.folder if disk else None):
+            system.identity = hashed(system.identity, more)
 
 
 def _failure(source: SystemSource, path: Path) -> str:

@@ -1,7 +1,13 @@
 """Judgements are kept from run to run, and only while nothing that they depend on has changed."""
 
 import json
+import os
+import sqlite3
+import subprocess
+import sys
 import textwrap
+import venv
+from contextlib import closing
 
 import pytest
 
@@ -16,6 +22,18 @@ CONFTEST = """
         module = torch.nn.Linear(2, 1, bias=False)
         torch.nn.init.constant_(module.weight, WEIGHT)
         return mt.System(module, "toy", cache=request.config.stash[SESSION].cache)
+"""
+
+LOADER = """
+    import torch
+    import mechtests as mt
+
+    def load(path, device, cache):
+        module = torch.nn.Linear(2, 1, bias=False)
+        torch.nn.init.constant_(module.weight, float(path.read_text()))
+        return mt.System(module, "toy", cache=cache)
+
+    toy = mt.system_fixture("toy", load, "*.weight", "write one")
 """
 
 CLAIM = """
@@ -109,14 +127,8 @@ def test_a_file_read_while_tests_are_collected_counts(project):
 def test_the_checkpoint_that_is_loaded_first_tells_nothing_of_the_claims_on_others(project):
     # Two processes as two workers are: each loads another checkpoint first, and finds what the other has kept.
     for weight in ("5", "6"):
-        (project.path / f"{weight}.txt").write_text(weight)
-    of_a_file = 'pathlib.Path(f"{request.param}.txt").read_text()'
-    project.makeconftest(
-        textwrap.dedent(CONFTEST)
-        .replace("import pytest", "import pathlib\nimport pytest")
-        .replace('scope="session"', 'scope="session", params=[5, 6]')
-        .replace("WEIGHT", f"float({of_a_file})")
-    )
+        (project.path / f"{weight}.weight").write_text(weight)
+    project.makeconftest(textwrap.dedent(LOADER))
 
     def measured(*options):
         result = project.runpytest_subprocess(*options)
@@ -191,3 +203,98 @@ def test_functions_of_one_name_have_a_judgement_each(project):
     assert estimates("-kpick1") == [-3]
     assert estimates() == [3, -3]
     assert len((project.path / "reports/log.txt").read_text().splitlines()) == 2
+
+
+WAYS = {
+    "bytes path": ("with open(b'bound.txt') as file: X = float(file.read())", "X"),
+    "relative path before chdir": (
+        "import os, pathlib\nos.makedirs('deep', exist_ok=True)\nos.chdir('deep')\n"
+        "TEXT = pathlib.Path('../bound.txt').read_text()\nos.chdir('..')",
+        "float(TEXT)",
+    ),
+    "a folder called reports": ("import pathlib\nTEXT = pathlib.Path('reports/bound.txt').read_text()", "float(TEXT)"),
+    "exec of a .py": ("import pathlib\nSCOPE = {}\nexec(pathlib.Path('bound.py').read_text(), SCOPE)", "SCOPE['X']"),
+    "runpy": ("import runpy\nX = runpy.run_path('bound.py')['X']", "X"),
+    "bare spec": (
+        "from importlib import util\nspec = util.spec_from_file_location('bare', 'bound.py')\n"
+        "bare = util.module_from_spec(spec)\nspec.loader.exec_module(bare)",
+        "bare.X",
+    ),
+    "SQLite": (
+        "import sqlite3\nX, = sqlite3.connect('bound.db').execute('select x from t').fetchone()",
+        "X",
+    ),
+    "a subprocess": ("import subprocess\nX = float(subprocess.check_output(['cat', 'bound.txt']))", "X"),
+    "the environment": ("import os", "float(os.environ['BOUND'])"),
+    "a file that is not there at first": (
+        "import pathlib\ntry: X = float(pathlib.Path('later.txt').read_text())\nexcept OSError: X = 1",
+        "X",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whatever_way_a_number_comes_in_another_one_measures_again(project, way, monkeypatch):
+    before, expression = WAYS[way]
+    project.makepyfile(helper=f"{before}\ndef measured(toy): return {expression}")
+
+    def bound(number, first=False):
+        for name in ("bound.txt", "reports/bound.txt", *(() if first else ("later.txt",))):
+            (project.path / name).write_text(number)
+            os.utime(project.path / name, (1e9, 1e9))  # the same size and time
+        (project.path / "bound.py").write_text(f"X = {number}")
+        os.utime(project.path / "bound.py", (1e9, 1e9))
+        (project.path / "bound.db").unlink(missing_ok=True)
+        with closing(sqlite3.connect(project.path / "bound.db")) as base:
+            base.execute("create table t (x)")
+            base.execute("insert into t values (?)", (float(number),))
+            base.commit()
+        monkeypatch.setenv("BOUND", number)
+
+    bound("1", first=True)
+    assert run(project)[0]["estimate"] == 1
+    bound("2")
+    assert run(project)[0]["estimate"] == 2
+
+
+def test_a_side_file_that_a_loader_reads_makes_another_model(project):
+    (project.path / "a.weight").write_text("5")
+    (project.path / "scale.txt").write_text("1")
+    loader = textwrap.dedent(LOADER).replace("import torch", "import pathlib, torch", 1)
+    loader = loader.replace(
+        'return mt.System(module, "toy", cache=cache)',
+        'system = mt.System(module, "toy", cache=cache)\n'
+        '    system.scale = float(pathlib.Path("scale.txt").read_text())\n    return system',
+    )
+    project.makeconftest(loader)
+    project.makepyfile(helper="def measured(toy): return toy.scale")
+    assert [run(project)[1], run(project)[1]] == [1, 1]
+    (project.path / "scale.txt").write_text("3")
+    record, measured = run(project)
+    assert (record["estimate"], measured) == (3, 2)
+
+
+def test_a_helper_that_is_saved_while_tests_are_collected_counts_as_it_ran(project):
+    project.makepyfile(helper="VALUE = 5\ndef measured(toy): return VALUE")
+    saved = "import helper, pathlib\npathlib.Path(helper.__file__).write_text('def measured(toy): return -5')"
+    project.makepyfile(test_toy=textwrap.dedent(CLAIM) + saved)
+    assert run(project)[0]["estimate"] == 5
+    assert run(project)[0]["estimate"] == -5
+
+
+def test_a_virtual_environment_in_the_root_of_the_project_hides_no_code(project):
+    venv.create(project.path, with_pip=False)
+    path = os.pathsep.join(one for one in sys.path if os.path.isdir(one))
+
+    def estimate():
+        python = project.path / ("Scripts" if os.name == "nt" else "bin") / "python"
+        words = [python, "-m", "pytest", "-p", "no:cacheprovider"]
+        env = {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run(words, cwd=project.path, env=env, capture_output=True, check=False)
+        assert done.returncode in (0, 1), done.stdout
+        (claim,) = json.loads((project.path / "reports/latest/results.json").read_text())["claims"]
+        return claim["estimate"]
+
+    assert estimate() == 5
+    project.makepyfile(test_toy=textwrap.dedent(CLAIM).replace("measured(toy)", "-measured(toy)"))
+    assert estimate() == -5
