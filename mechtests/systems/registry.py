@@ -201,7 +201,7 @@ class SystemRegistry:
         return system
 
     def _identify(self, system: System, began: Moment) -> None:
-        """Make what a loader read besides the checkpoint part of the identity: it makes another model of the weights."""
+        """Make what a loader read besides the checkpoint part of the identity: it may change the model."""
         checkpoint, disk = system.checkpoint, self.cache.disk
         covered = (checkpoint.files or (checkpoint.path,)) if checkpoint else ()
         if more := side_files(began, covered, disk.folder if disk else None):
