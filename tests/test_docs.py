@@ -1,6 +1,7 @@
 """What the documentation shows works as shown."""
 
 import doctest
+import json
 import re
 import shlex
 from pathlib import Path
@@ -59,6 +60,24 @@ def test_the_adapter_template_judges_a_checkpoint_that_it_wrote(pytester):
     result = pytester.runpytest_subprocess()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*supported*right*untrained: clear*"])
+
+
+def test_the_first_claim_on_the_odeformer_gets_a_verdict(pytester):
+    ((name, code),) = re.findall(
+        r'```python title="(.+?)"\n(.+?)```',
+        (DOCS / "guides" / "your-first-claim-on-the-odeformer.md").read_text(),
+        re.DOTALL,
+    )
+    pytester.makepyfile(**{Path(name).stem: code})
+    pytester.makeconftest('pytest_plugins = ["fixtures.odeformer"]')
+    (checkpoint,) = (DOCS.parent / "fixtures" / "checkpoints" / "odeformer").glob("*-seed00.safetensors")
+    pytester.syspathinsert(DOCS.parent)
+    pytester.runpytest_inprocess(f"--checkpoint=odeformer={checkpoint}")
+    (record,) = json.loads((pytester.path / "reports/latest/results.json").read_text())["claims"]
+    assert record["verdict"] in {"supported", "refuted", "inconclusive"}
+    assert record["params"] == {"layer": "0"}
+    assert record["units"] >= 32
+    assert record["interventions"]
 
 
 def test_the_interventions_of_the_docs_print_as_shown():
