@@ -63,11 +63,15 @@ def attention_on(model: Odeformer, harmonics: Trajectories) -> Attention:
     # The token that divides the equations; the query before it predicts it, so that it belongs to neither.
     divider = (tokens == model.vocabulary.id("|")).int().argmax(1, keepdim=True) - 1
     positions = torch.arange(tokens.shape[1], device=tokens.device)
-    first, second = counted & (positions < divider), counted & (positions > divider)
-    means = (plain, counted), (value, counted), (plain, first), (plain, second)
-    by_query = [_mean(pattern, queries).unflatten(0, (cross, -1)) for pattern, queries in means]
-    by_point = [one.mean(2).transpose(0, 1).cpu().unflatten(0, (encoder, -1)) for one in (encoder_plain, encoder_value)]
-    return Attention(*(by_query + by_point))
+    return Attention(
+        plain=_mean(plain, counted, cross),
+        value=_mean(value, counted, cross),
+        first=_mean(plain, counted & (positions < divider), cross),
+        second=_mean(plain, counted & (positions > divider), cross),
+        encoder_plain=encoder_plain.mean(2).transpose(0, 1).cpu().unflatten(0, (encoder, -1)),
+        encoder_value=encoder_value.mean(2).transpose(0, 1).cpu().unflatten(0, (encoder, -1)),
+        norms=activations["encoded"].norm(dim=-1).cpu(),
+    )
 
 
 def profile(model: Odeformer, trajectories: Trajectories, head: Head) -> Float[Tensor, "trajectory point"]:
@@ -86,7 +90,7 @@ def encoder_profiles(
 def attention_to_points(model: Odeformer, inputs: Inputs, *edits: Edit) -> Float[Tensor, "trajectory point"]:
     """The share of the tokens' value-weighted attention that each point gets, over all heads, each layer alike."""
     patterns = torch.cat(model.cross_attention(inputs, None, *edits, weighting="value", keep=False), 1)
-    return over_heads(_mean(patterns, _counted(inputs)).unflatten(0, (model.n_decoder_layers, -1)))
+    return over_heads(_mean(patterns, _counted(inputs), model.n_decoder_layers))
 
 
 def over_heads(profiles: Float[Tensor, "layer head trajectory point"]) -> Float[Tensor, "trajectory point"]:
@@ -164,8 +168,8 @@ def _counted(inputs: Inputs) -> Bool[Tensor, "trajectory token"]:
 
 
 def _mean(
-    pattern: Float[Tensor, "trajectory head query point"], queries: Bool[Tensor, "trajectory query"]
-) -> Float[Tensor, "head trajectory point"]:
-    """The mean over some of the queries."""
-    weights = queries.to(pattern) / queries.sum(1, keepdim=True).to(pattern)
-    return torch.einsum("thqp,tq->htp", pattern, weights).cpu()
+    patterns: Float[Tensor, "trajectory heads query point"], queries: Bool[Tensor, "trajectory query"], layers: int
+) -> Float[Tensor, "layer head trajectory point"]:
+    """The mean over some of the queries, by layer and head."""
+    weights = queries.to(patterns) / queries.sum(1, keepdim=True).to(patterns)
+    return torch.einsum("thqp,tq->htp", patterns, weights).cpu().unflatten(0, (layers, -1))
