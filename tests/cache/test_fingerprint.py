@@ -116,7 +116,7 @@ def test_every_file_of_mechtests_counts(monkeypatch, tmp_path):
         copy.write_bytes(path.read_bytes())
     monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
     assert anew() == code_fingerprint()
-    file = tmp_path / "systems" / "subtraction_transformer.py"
+    file = tmp_path / "systems" / "subtraction" / "transformer.py"
     file.write_text(file.read_text() + "\n")
     assert anew() != code_fingerprint()
     file.rename(file.with_name("renamed.py"))

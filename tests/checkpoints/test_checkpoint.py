@@ -235,7 +235,7 @@ class TestUnusableFiles:
         ["../runs/evil", "..", "/tmp/evil", "", "-pevil", "Toy", "toy\n", "to_y", "toy\x1b[2J", "x" * 65, 7, ["toy"]],
     )
     def test_a_name_of_a_system_that_could_be_a_path_or_an_option(self, path, system):
-        header = {"schema": checkpoints.SCHEMA, "system": system, "config": {}}
+        header = {"schema": checkpoints.checkpoint.SCHEMA, "system": system, "config": {}}
         save_file(toy().state_dict(), path, metadata={"mechtests": json.dumps(header)})
         with pytest.raises(CheckpointError, match=r"header names the system .* Expected lower-case letters") as told:
             read(path)

@@ -59,7 +59,7 @@ class TestRead:
             (folder / "config.json").write_text(json.dumps({**CONFIG, "hidden_size": 4}))
             return loads(content)
 
-        monkeypatch.setattr("mechtests.pretrained.json.loads", replaced_meanwhile)
+        monkeypatch.setattr("mechtests.checkpoints.huggingface.json.loads", replaced_meanwhile)
         found = read_pretrained(folder, "toy")
         assert (found.config, found.checkpoint.sha256) == (CONFIG, known)
 

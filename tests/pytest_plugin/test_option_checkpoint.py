@@ -90,7 +90,9 @@ class TestCheckpoints:
         assert "make weights" in record["reason"]
 
     def test_on_which_a_claim_cannot_be_judged_are_named_too(self, tiny):
-        tiny.claims(claim_test("bias", "Value(above=0)", "pytest.skip('it has no head')", takes="tiny, evidence"))
+        tiny.claims(
+            claim_test("bias", "Value(above=0)", "pytest.skip('it has no head')", takes="tiny, evidence", of="tiny")
+        )
         for name in ("seed0", "seed1"):
             tiny.weights(name)
         assert outcomes(tiny.run()) == {"untested": 2}
