@@ -7,7 +7,6 @@ are sorted by ``Basic.compare``. One expression costs some 50 µs, where sympy t
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from mpmath.libmp import from_rational
@@ -107,7 +106,19 @@ def written(expression: Expression) -> list["str | float"]:
     Raises:
         RoundedAwayError: a coefficient vanishes by rounding.
     """
+    return _rounded(_sum(expression.items())[1])
+
+
+def written_exactly(expression: Expression) -> list["str | float"]:
+    """The same words in the same order, but the floats as they are."""
     return _sum(expression.items())[1]
+
+
+def _rounded(words: list["str | float"]) -> list["str | float"]:
+    rounded = [round(word, DECIMALS) if isinstance(word, float) else word for word in words]
+    if 0.0 in rounded:
+        raise RoundedAwayError(words[rounded.index(0.0)])
+    return rounded
 
 
 def _sum(terms: Any) -> Node:
@@ -157,23 +168,25 @@ def _integer(value: int) -> Node:
 
 
 def _float(value: float) -> Node:
-    rounded = round(value, DECIMALS)
-    if not rounded:
-        raise RoundedAwayError(value)
-    return (_FLOAT, 2, _mpf(rounded, value)), [rounded]
+    return (_FLOAT, 2, _mpf(value)), [value]
 
 
-@lru_cache(maxsize=4096)
-def _mpf(rounded: float, value: float) -> tuple[int, ...]:
-    """sign, mantissa, exponent and bits of the ``Float`` that sympy's ``round`` returns, which has as many digits."""
-    whole = round(abs(rounded) * 10**DECIMALS)
+def _mpf(value: float) -> tuple[int, ...]:
+    """sign, mantissa, exponent and bits of the ``Float`` that sympy's ``round`` returns, which has as many digits.
+
+    Of two positive coefficients the one with fewer digits before the point therefore comes first, as a rule.
+    """
+    whole = round(abs(round(value, DECIMALS)) * 10**DECIMALS)
+    if not whole:
+        return int(value < 0), 0, 0, 0
     if whole % 10**DECIMALS:
         before = len(str(int(abs(value)))) if abs(value) >= 1 else -_zeros(abs(value))
         digits = min(max(before + DECIMALS, 1), 15)
     else:
         digits = 15
-    sign, mantissa, exponent, bits = from_rational(whole, 10**DECIMALS, max(1, round((digits + 1) * 3.3219280948873626)), "n")
-    return int(rounded < 0), int(mantissa), exponent, bits
+    precision = round((digits + 1) * 3.3219280948873626)  # mpmath's dps_to_prec
+    _, mantissa, exponent, bits = from_rational(whole, 10**DECIMALS, precision, "n")
+    return int(value < 0), int(mantissa), exponent, bits
 
 
 def _zeros(value: float) -> int:
