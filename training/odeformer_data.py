@@ -241,7 +241,7 @@ def usable(trajectories: Trajectories) -> Trajectories:
 # Chunks -----------------------------------------------------------------------------------------------------------------
 
 BATCH = 128
-BUCKETS = 4
+BUCKETS = 8
 GROUPS = 8
 PER_GROUP = 4
 """Batches of one number of points."""
