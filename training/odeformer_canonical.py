@@ -17,6 +17,8 @@ Monomial = frozenset[tuple[Base, int]]
 Expression = dict[Monomial, float]
 """A sum: the coefficient of each product of powers. Integer coefficients are those that nobody wrote."""
 
+WORDS = ("add", "mul", "pow", "sin", "inv", "pow2", "id", "x_0", "x_1", "|")
+"""Prefix words that are no numbers."""
 _NUMBER: Monomial = frozenset()
 DECIMALS = 4
 
@@ -60,6 +62,40 @@ def sine(expression: Expression) -> Expression:
     sign = -1 if _gives_up_its_sign(expression) else 1
     inside = frozenset((monomial, sign * coefficient) for monomial, coefficient in expression.items())
     return {frozenset({(("sin", inside), 1)}): sign}
+
+
+def read(words: Sequence[str]) -> Expression:
+    """What prefix words say, of the package's drawn trees as well as of written equations.
+
+    Raises:
+        ValueError: they are no expression of these operators.
+    """
+    rest = list(reversed(words))
+    expression = _read(rest)
+    if rest:
+        raise ValueError(f"{' '.join(words)}: expected one expression, found more words after it.")
+    return expression
+
+
+def _read(rest: list[str]) -> Expression:
+    if not rest:
+        raise ValueError("Expected an expression, found the end.")
+    word = rest.pop()
+    if word in ("add", "mul"):
+        left = _read(rest)
+        return (add if word == "add" else multiply)(left, _read(rest))
+    if word == "pow":
+        base = _read(rest)
+        return power(base, int(rest.pop()))
+    if word == "sin":
+        return sine(_read(rest))
+    if word in ("inv", "pow2"):
+        return power(_read(rest), -1 if word == "inv" else 2)
+    if word == "id":
+        return _read(rest)
+    if word.startswith("x_"):
+        return variable(int(word[2:]))
+    return number(int(word) if word.lstrip("-").isdigit() else float(word))
 
 
 def _as_term(expression: Expression) -> tuple[float, Monomial]:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from mechtests.families.ode import (
     LinearPlane,
     Logistic,
     Trajectories,
+    Term,
     solved,
     terms,
 )
@@ -171,14 +171,15 @@ def sums_written(system: Equations) -> list[list["str | float"]]:
             total: canonical.Expression = {}
             for term, coefficient in zip(kinds, right_hand_side, strict=True):
                 if coefficient:
-                    total |= canonical.multiply(canonical.number(float(coefficient)), _term(term, frequency))
+                    total |= canonical.multiply(canonical.number(coefficient), term_expression(term, frequency))
             words += ["|"] * bool(words)
             words += canonical.written_exactly(total) if total else ["INT+", "0"]
         rows.append(words)
     return rows
 
 
-def _term(term: Any, frequency: list[float]) -> canonical.Expression:
+def term_expression(term: Term, frequency: list[float]) -> canonical.Expression:
+    """One of the families' terms, without its coefficient."""
     if term.sine is not None:
         return canonical.sine(canonical.multiply(canonical.number(frequency[term.sine]), canonical.variable(term.sine)))
     product = canonical.number(1)
@@ -276,7 +277,7 @@ def package_rows(sampled: Sampled, vocabulary: Vocabulary) -> list[Row]:
         return []
     kept = points_read(len(sampled.times))
     states = sampled.states[:, kept]
-    points = vocabulary.points(_bare(sampled.times[kept].expand(len(states), -1), states))
+    points = vocabulary.points(without_system(sampled.times[kept].expand(len(states), -1), states))
     words = in_words(vocabulary, sampled.equations)
     order = _shuffled(len(words))
     return [(points[i], words[i]) for i in order if len(words[i]) <= LONGEST]
@@ -303,7 +304,8 @@ def family_rows(n: int, count: int, generator: torch.Generator, vocabulary: Voca
     return [rows[i] for i in torch.randperm(len(rows), generator=generator)[:n].tolist()]
 
 
-def _bare(times: Tensor, states: Tensor) -> Trajectories:
+def without_system(times: Tensor, states: Tensor) -> Trajectories:
+    """Trajectories of which only the points are asked for."""
     nothing = torch.zeros(len(times), dtype=torch.long)
     return Trajectories(times, states, torch.zeros_like(states), _NoSystem(), nothing)
 

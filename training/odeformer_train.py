@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 NAME = "mini"
 CONFIG = OdeformerConfig(emb_emb_dim=32)
 SAVE_EVERY = 25
-KEEP_EVERY = 100
+KEEP_EVERY = 25
 """Steps between checkpoints, which are all left under ``training/runs/``."""
 REPORT_EVERY = 10
 
@@ -103,7 +103,7 @@ class Run:
         for optimiser in self.optimisers:
             optimiser.step()
         self.step += 1
-        return float(loss)
+        return float(loss.detach())
 
     def save_state(self) -> None:
         path = self.stable if self.step <= self.schedule.turn else self.falling

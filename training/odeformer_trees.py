@@ -181,6 +181,21 @@ def expression(program: Program, constants: list[float]) -> canonical.Expression
 
 
 @dataclass(frozen=True, eq=False)
+class _Step:
+    """One instruction of all programs that have it: operands' places, factors, and who does more than a sum."""
+
+    left: Tensor
+    right: Tensor
+    left_factor: Tensor
+    right_factor: Tensor
+    products: Tensor
+    changed: Tensor
+    offset: Tensor
+    slope: Tensor
+    functions: list[Tensor]
+
+
+@dataclass(frozen=True, eq=False)
 class Programs:
     """Systems to be solved: a program per dimension.
 
@@ -201,25 +216,42 @@ class Programs:
         return Programs(self.code[index], self.lengths[index], self.constants[index])
 
     @cached_property
-    def _steps(self) -> list[tuple[Tensor, ...]]:
-        """Per instruction: the programs that have it, its operands' places, its factors, and who applies what."""
-        programs = self.lengths.flatten()
-        n = len(programs)
-        code, constants = self.code.flatten(0, 1), self.constants.flatten(0, 1)
+    def _order(self) -> Int[Tensor, " program"]:
+        """The programs of all systems, the longest first, so that those with a further instruction come first."""
+        return self.lengths.flatten().argsort(descending=True, stable=True)
+
+    @cached_property
+    def _steps(self) -> list["_Step"]:
+        lengths = self.lengths.flatten()[self._order]
+        code, constants = self.code.flatten(0, 1)[self._order], self.constants.flatten(0, 1)[self._order]
+        n = len(lengths)
         steps = []
-        for k in range(int(programs.max())):
-            rows = (programs > k).nonzero()[:, 0]
-            operation, left, right, left_factor, right_factor, function, offset, slope = code[rows, k].unbind(1)
-            picked = [constants[rows, place] for place in (left_factor, right_factor, offset, slope)]
-            applied = [(function == kind).nonzero()[:, 0] for kind in (1, 2, 3)]
-            copied = (operation == 2).nonzero()[:, 0]
-            steps.append((rows, left * n + rows, right * n + rows, operation == 1, copied, *picked, *applied))
+        for k in range(int(lengths[0])):
+            rows = torch.arange(int((lengths > k).sum()))
+            operation, left, right, left_factor, right_factor, function, offset, slope = code[: len(rows), k].unbind(1)
+            picked = [constants[rows, place] for place in (left_factor, right_factor)]
+            picked[1][operation == 2] = 0.0  # a copy is a sum with nothing
+            changed = ((function > 0) | (slope != _ONE)).nonzero()[:, 0]
+            steps.append(
+                _Step(
+                    left * n + rows,
+                    right * n + rows,
+                    *picked,
+                    products=(operation == 1).nonzero()[:, 0],
+                    changed=changed,
+                    offset=constants[changed, offset[changed]],
+                    slope=constants[changed, slope[changed]],
+                    functions=[(function[changed] == kind).nonzero()[:, 0] for kind in (1, 2, 3)],
+                )
+            )
         return steps
 
     @cached_property
-    def _roots(self) -> Tensor:
-        programs = self.lengths.flatten()
-        return (programs + 1) * len(programs) + torch.arange(len(programs))
+    def _results(self) -> Int[Tensor, " program"]:
+        """Where the value of each program is found."""
+        place = torch.empty_like(self._order)
+        place[self._order] = torch.arange(len(place))
+        return (self.lengths.flatten() + 1) * len(place) + place
 
     def derivatives(self, states: Float[Tensor, "system *point dimension"]) -> Float[Tensor, "system *point dimension"]:
         """The right-hand side at ``states``."""
@@ -227,20 +259,27 @@ class Programs:
             points = states.flatten(1, -2).unbind(1)
             return torch.stack([self.derivatives(point) for point in points], 1).view_as(states)
         n, dimension = states.shape
-        values = states.new_empty((2 + len(self._steps)) * n * dimension)
-        table = values.view(-1, n, dimension)
+        steps = self._steps
+        table = states.new_empty(2 + len(steps), n * dimension)
+        system = self._order // dimension
         for i in range(dimension):
-            table[i] = states[:, i, None]
-        for k, (rows, left, right, product, copied, l, r, offset, slope, sin, inv, square) in enumerate(self._steps, 2):
-            a, b = values[left], values[right]
-            out = torch.where(product, a * b, a * l + b * r)
-            out[copied] = a[copied]
-            out.mul_(slope).add_(offset)
-            out[sin] = out[sin].sin()
-            out[inv] = out[inv].reciprocal()
-            out[square] = out[square].square()
-            values[k * n * dimension + rows] = out
-        return values[self._roots].view(n, dimension)
+            torch.index_select(states[:, i], 0, system, out=table[i])
+        values = table.view(-1)
+        for k, step in enumerate(steps, 2):
+            left = values.index_select(0, step.left).mul_(step.left_factor)
+            right = values.index_select(0, step.right).mul_(step.right_factor)
+            out = table[k, : len(left)]
+            torch.add(left, right, out=out)
+            if len(step.products):
+                product = left.index_select(0, step.products).mul_(right.index_select(0, step.products))
+                out.index_copy_(0, step.products, product)
+            if len(step.changed):
+                changed = torch.addcmul(step.offset, step.slope, out.index_select(0, step.changed))
+                for places, function in zip(step.functions, (torch.sin, torch.reciprocal, torch.square), strict=True):
+                    if len(places):
+                        changed.index_copy_(0, places, function(changed.index_select(0, places)))
+                out.index_copy_(0, step.changed, changed)
+        return values.index_select(0, self._results).view(n, dimension)
 
     def rescaled(self, scale: Tensor, pace: Tensor) -> "Programs":
         raise NotImplementedError("the package does not rescale what it trains on")
