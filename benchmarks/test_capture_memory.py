@@ -10,7 +10,7 @@ from mechtests import System
 from mechtests.cache import Cache
 from mechtests.systems import Subtraction
 from mechtests.systems.subtraction import tokens_of
-from mechtests.systems.subtraction_transformer import SubtractionConfig, SubtractionTransformer
+from mechtests.systems.subtraction.transformer import SubtractionConfig, SubtractionTransformer
 
 INPUTS = torch.randn(20_000, 64, generator=torch.Generator().manual_seed(0))
 

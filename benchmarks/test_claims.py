@@ -21,9 +21,9 @@ from claims.subtraction import (
 from fixtures.subtraction import CHECKPOINTS
 from mechtests import findings
 from mechtests.cache import Cache
-from mechtests.judge import Judge, Settings
+from mechtests.judging.judge import Judge, Settings
 from mechtests.systems import Subtraction
-from mechtests.systems.subtraction_transformer import SubtractionTransformer
+from mechtests.systems.subtraction.transformer import SubtractionTransformer
 
 FINDINGS = findings(test_default_plus, test_mirrored_logits, test_linear_neurons, test_operand_readers, test_algorithm)
 SEEDS = 3

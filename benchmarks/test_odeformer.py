@@ -12,8 +12,8 @@ from mechtests import zero
 from mechtests.cache import Cache
 from mechtests.families.ode import Logistic
 from mechtests.systems import Odeformer
-from mechtests.systems.odeformer_modules import OdeformerModules, PointEmbedder
-from mechtests.systems.odeformer_package import PUBLISHED, OdeformerConfig, build
+from mechtests.systems.odeformer.modules import OdeformerModules, PointEmbedder
+from mechtests.systems.odeformer.package import PUBLISHED, OdeformerConfig, build
 
 package = pytest.importorskip("odeformer.model.transformer", reason="pip install --no-deps odeformer==0.1.7")
 

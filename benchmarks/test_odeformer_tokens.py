@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mechtests.families.ode import LinearPlane
-from mechtests.systems.odeformer_package import OdeformerConfig, build
-from mechtests.systems.odeformer_tokens import FloatTokens, encode_points
+from mechtests.systems.odeformer.package import OdeformerConfig, build
+from mechtests.systems.odeformer.tokens import FloatTokens, encode_points
 
 pytest.importorskip("odeformer", reason="pip install --no-deps odeformer==0.1.7")
 

@@ -13,7 +13,7 @@ import time
 import plotly.graph_objects as go
 import pytest
 
-from mechtests.report import report_html
+from mechtests.report.html import report_html
 from tests import documents
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

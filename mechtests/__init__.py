@@ -1,18 +1,20 @@
 """mechtests: mechanistic claims about models as falsifiable tests."""
 
-from mechtests.cache import remembered
+from typing import Any
+
+from mechtests.activations.interventions import Edit, Place, at, keep_only, mean, patch, replace, resample, scale, zero
+from mechtests.cache import memoized
 from mechtests.checkpoints import CheckpointError
-from mechtests.claim import Claim, Control, Source, claim
-from mechtests.controls import instead, other, random_sets, shuffled_weights, untrained
-from mechtests.curve import Curve
-from mechtests.evidence import Evidence
-from mechtests.expectations import ClaimError, Difference, Exact, Mean, Monotone, Permutation, Rank, Rate
-from mechtests.families import Drawing, Family, Integer, Parameters, Point, Real
-from mechtests.interventions import Edit, Place, at, keep_only, mean, patch, replace, resample, scale, zero
-from mechtests.models import checkpoint_kind, system_fixture
-from mechtests.replication import Finding, findings
+from mechtests.claiming.claim import Claim, Control, Source, claim
+from mechtests.claiming.controls import instead, other, random_sets, shuffled_weights, untrained
+from mechtests.claiming.expectations import ClaimError, Difference, Mean, Monotone, Permutation, Rank, Rate, Value
+from mechtests.families import Family, Integer, Parameters, Point, Real, Rendering
+from mechtests.families.curve import Curve
+from mechtests.judging.evidence import Evidence
+from mechtests.judging.findings import Finding, findings
+from mechtests.judging.verdict import Verdict
 from mechtests.systems import Head, System
-from mechtests.verdict import Verdict
+from mechtests.systems.registry import register_checkpoints
 
 __all__ = [
     "CheckpointError",
@@ -21,10 +23,8 @@ __all__ = [
     "Control",
     "Curve",
     "Difference",
-    "Drawing",
     "Edit",
     "Evidence",
-    "Exact",
     "Family",
     "Finding",
     "Head",
@@ -38,20 +38,22 @@ __all__ = [
     "Rank",
     "Rate",
     "Real",
+    "Rendering",
     "Source",
     "System",
+    "Value",
     "Verdict",
     "at",
-    "checkpoint_kind",
     "claim",
     "findings",
     "instead",
     "keep_only",
     "mean",
+    "memoized",
     "other",
     "patch",
     "random_sets",
-    "remembered",
+    "register_checkpoints",
     "replace",
     "resample",
     "scale",
@@ -60,3 +62,12 @@ __all__ = [
     "untrained",
     "zero",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``system_fixture`` belongs to the pytest plugin: without pytest nothing of it is loaded."""
+    if name == "system_fixture":
+        from mechtests.pytest_plugin.fixtures import system_fixture  # noqa: PLC0415
+
+        return system_fixture
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,4 +2,4 @@
 
 # A run inside this process (pytester) has every module taken away that it was the first to load, and SQLAlchemy cannot
 # be loaded a second time.
-import mechtests.ledger  # noqa: F401
+import mechtests.results.ledger  # noqa: F401

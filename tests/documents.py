@@ -4,22 +4,22 @@ import numpy as np
 
 from mechtests import (
     Difference,
-    Exact,
     Monotone,
     Permutation,
     Rate,
     Source,
+    Value,
     Verdict,
     other,
     shuffled_weights,
     untrained,
 )
-from mechtests.claim import Claim
-from mechtests.evidence import Curve, Estimate
+from mechtests.claiming.claim import Claim
 from mechtests.inference import Interval
-from mechtests.judge import Judgement
-from mechtests.report import claim_record, results_document, untested_record
-from mechtests.verdict import ControlResult, decide
+from mechtests.judging.evidence import Curve, Estimate
+from mechtests.judging.judge import Judgement
+from mechtests.judging.verdict import ControlResult, decide
+from mechtests.results.record import claim_record, results_document, untested_record
 
 RUN = {
     "id": "0" * 32,
@@ -35,7 +35,7 @@ RUN = {
 SOURCE = Source("A post about toys", "A. Author", 2024).section("Weights")
 EXPECTATIONS = (
     (Rate(at_least=0.9), "behavioural", None),
-    (Exact(above=0), "structural", None),
+    (Value(above=0), "structural", None),
     (Difference(at_least=0.4, bounds=(-1, 1)), "causal", "necessity"),
     (Difference(at_most=0.3, bounds=(-1, 1)), "causal", "sufficiency"),
     (Monotone("decreasing", at_least=0.9), "causal", "graded response"),
@@ -140,7 +140,7 @@ def of_every_verdict():
     generator = np.random.default_rng(1)
     seeds = [checkpoint(seed) for seed in range(3)]
     steps = [checkpoint(0, step=step, name=f"light-seed00-step{step}") for step in (100, 1000)] + seeds[:1]
-    weights = stated("positive", expect=Exact(above=0), evidence_kind="structural", criterion=None)
+    weights = stated("positive", expect=Value(above=0), evidence_kind="structural", criterion=None)
     rate = stated("often", "habits", expect=Rate(at_least=0.5), evidence_kind="behavioural", criterion=None)
     records = []
 

@@ -11,7 +11,7 @@ import yaml
 
 from mechtests.cli import parser
 from mechtests.systems import Subtraction
-from mechtests.systems.subtraction_transformer import SubtractionConfig, SubtractionTransformer
+from mechtests.systems.subtraction.transformer import SubtractionConfig, SubtractionTransformer
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -13,7 +13,7 @@ from fixtures.subtraction import CHECKPOINTS
 from mechtests.cache import Cache
 from mechtests.checkpoints import save
 from mechtests.cli import main
-from mechtests.ledger import Ledger
+from mechtests.results.ledger import Ledger
 from mechtests.systems import Subtraction
 
 ROOT = Path(__file__).parent.parent

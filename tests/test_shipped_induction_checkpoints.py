@@ -7,7 +7,7 @@ import torch
 from induction import LEARNED, RECIPES, TRAJECTORY, Induction
 
 from mechtests.checkpoints import fill, read
-from mechtests.systems.attention_only_transformer import AttentionOnlyConfig
+from mechtests.systems.induction.transformer import AttentionOnlyConfig
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "checkpoints" / "induction"
 FINAL = sorted(FOLDER.glob("*.safetensors"))

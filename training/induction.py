@@ -15,9 +15,9 @@ from run import Recipe, generator, is_there, train
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mechtests.activations import run
+from mechtests.activations.capture import run
 from mechtests.instruments import prefix_matching_score, previous_token_score
-from mechtests.systems.attention_only_transformer import AttentionOnlyConfig, AttentionOnlyTransformer
+from mechtests.systems.induction.transformer import AttentionOnlyConfig, AttentionOnlyTransformer
 
 LEARNED = 1.0
 """Loss, in nats, on the second showing of a random segment, below which a seed counts as one that learned induction. An

@@ -35,9 +35,9 @@ from mechtests.families.ode import (
     solved,
 )
 from mechtests.families.ode.random_sums import random_sums
-from mechtests.systems.odeformer_decoding import greedy
-from mechtests.systems.odeformer_equations import Vocabulary, Written, r2
-from mechtests.systems.odeformer_package import OdeformerConfig, build
+from mechtests.systems.odeformer.decoding import greedy
+from mechtests.systems.odeformer.equations import Vocabulary, Written, r2
+from mechtests.systems.odeformer.package import OdeformerConfig, build
 
 HERE = Path(__file__).parent
 CHECKPOINTS = HERE.parent / "fixtures" / "checkpoints" / "odeformer"

@@ -12,7 +12,7 @@ from run import Recipe, generator, is_there, train
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from mechtests.systems.subtraction_transformer import (
+from mechtests.systems.subtraction.transformer import (
     EQUALS,
     MINUS,
     PLUS,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from claims.induction.selectors import DISCOVERY, discovery_sequences
 from claims.induction.source import sequences
-from mechtests import Edit, Head, remembered, replace, resample, scale, zero
+from mechtests import Edit, Head, memoized, replace, resample, scale, zero
 from mechtests.families import RepeatedSequences
 from mechtests.systems import LanguageModel
 
@@ -74,7 +74,7 @@ def gain(
     return without - with_repeats
 
 
-@remembered
+@memoized
 def mean_outputs(model: LanguageModel) -> Float[Tensor, "layer pos head d_head"]:
     """What the heads give at each position, in the mean over the sequences on which heads were looked for."""
     sites = [place.site for place in model.places(model.heads).values()]

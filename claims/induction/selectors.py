@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from claims.induction.source import sequences
-from mechtests import Head, remembered
+from mechtests import Head, memoized
 from mechtests.families import RepeatedSequences
 from mechtests.instruments import attention_to, previous_token_targets
 from mechtests.systems import LanguageModel
@@ -33,7 +33,7 @@ def discovery_sequences(model: LanguageModel) -> RepeatedSequences:
     return sequences(model).sample(DISCOVERY, torch.Generator().manual_seed(2**41))
 
 
-@remembered
+@memoized
 def scores(model: LanguageModel) -> Scores:
     """How strongly each head shows the two patterns of attention, on sequences of their own."""
     drawn = discovery_sequences(model)

@@ -5,7 +5,7 @@ import pytest
 from claims.induction.circuits import attention_only, one_head
 from claims.induction.selectors import induction_head, previous_token_head
 from claims.induction.source import CIRCUITS, LECTURE, sequences
-from mechtests import Exact, Rate, claim, instead, shuffled_weights, untrained
+from mechtests import Rate, Value, claim, instead, shuffled_weights, untrained
 from mechtests.instruments import attention_to, causal_mask, composition_null, composition_scores, score_terms
 
 PREFIX_MATCHING = LECTURE.section("Induction head – prefix matching")
@@ -63,7 +63,7 @@ def favours(scores, targets):
     "The pair's K-composition score is greater than after any of 199 random rotations of what lies between them: their "
     "ratio is above 1.",
     source=VIRTUAL_HEADS,
-    expect=Exact(above=1),
+    expect=Value(above=1),
     kind="structural",
     controls=[untrained, shuffled_weights],
 )
@@ -71,7 +71,7 @@ def test_k_above_random(induction, evidence):
     if (pair := pair_of(induction)) is None:
         return evidence.undefined(SAME_LAYER)
     score, null = null_scores(induction, *pair, "k", evidence.generator)
-    evidence.exact(score / null.max(), DRAWS)
+    evidence.value(score / null.max(), DRAWS)
 
 
 @claim(
@@ -79,7 +79,7 @@ def test_k_above_random(induction, evidence):
     "The pair's K-composition score is greater than that of any other pair of heads of their two layers: its ratio to "
     "the next is above 1.",
     source=VIRTUAL_HEADS,
-    expect=Exact(above=1),
+    expect=Value(above=1),
     kind="structural",
     controls=[untrained],
 )
@@ -90,14 +90,14 @@ def test_k_above_other_pairs(induction, evidence):
     scores = composition_scores(induction.weights(writer.layer), induction.weights(reader.layer), "k")
     others = scores.flatten().tolist()
     own = others.pop(writer.index * scores.shape[1] + reader.index)
-    evidence.exact(own / max(others), len(others))
+    evidence.value(own / max(others), len(others))
 
 
 @claim(
     "induction/composition/q-not-above-random",
     "The pair's Q-composition score is no greater than nineteen in twenty random rotations make it.",
     source=PREFIX_MATCHING,
-    expect=Exact(at_most=0.95),
+    expect=Value(at_most=0.95),
     kind="structural",
     controls=[instead("into", "k")],
 )
@@ -106,4 +106,4 @@ def test_q_not_above_random(induction, into, evidence):
     if (pair := pair_of(induction)) is None:
         return evidence.undefined(SAME_LAYER)
     score, null = null_scores(induction, *pair, into, evidence.generator)
-    evidence.exact((null < score).double().mean(), DRAWS)
+    evidence.value((null < score).double().mean(), DRAWS)

@@ -13,7 +13,7 @@ from claims.induction.selectors import (
     strongest_induction_head,
 )
 from claims.induction.source import IN_CONTEXT, LECTURE, sequences
-from mechtests import Exact, Mean, Rate, claim, instead, shuffled_weights, untrained
+from mechtests import Mean, Rate, Value, claim, instead, shuffled_weights, untrained
 from mechtests.instruments import attributions, copying_score, positive_eigenvalue_share
 
 COPYING = LECTURE.section("Induction head – copying")
@@ -38,14 +38,14 @@ def test_raises_the_attended_token(induction, heads, evidence):
     "induction/copying/positive-eigenvalues",
     "Nine in ten eigenvalues of W_E·W_V·W_O·W_U have a positive real part.",
     source=COPYING,
-    expect=Exact(at_least=0.9),
+    expect=Value(at_least=0.9),
     kind="structural",
     controls=[untrained, shuffled_weights, instead("heads", previous_token_heads)],
 )
 @alone_and_together
 def test_positive_eigenvalues(induction, heads, evidence):
     eigenvalues = copying_circuit(induction, heads(induction)).eigenvalues()
-    evidence.exact(positive_eigenvalue_share(eigenvalues), len(eigenvalues))
+    evidence.value(positive_eigenvalue_share(eigenvalues), len(eigenvalues))
 
 
 @claim(

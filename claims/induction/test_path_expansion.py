@@ -5,7 +5,7 @@ import pytest
 from claims.induction.circuits import attention_only
 from claims.induction.measures import ROUNDING, relative, some_tokens
 from claims.induction.source import LECTURE
-from mechtests import Exact, claim, instead
+from mechtests import Value, claim, instead
 from mechtests.instruments import along_paths, score_terms
 
 EXPANSION = LECTURE.section("Two-layer attention only transformer")
@@ -25,7 +25,7 @@ def without_virtual_heads(path):
     "induction/path-expansion/logits",
     "The logits are the sum over all paths through the heads, virtual heads included, to within rounding.",
     source=EXPANSION,
-    expect=Exact(at_most=ROUNDING),
+    expect=Value(at_most=ROUNDING),
     kind="structural",
     controls=[instead("paths", without_virtual_heads)],
 )
@@ -36,7 +36,7 @@ def test_logits(induction, paths, evidence):
     layers = [model.weights(layer) for layer in range(model.n_layers)]
     terms = along_paths(model.embedded(tokens), layers, model.patterns(tokens), model.W_U)
     total = sum(term for path, term in terms if paths(path))
-    evidence.exact(relative(total, model.logits(tokens)), len(tokens))
+    evidence.value(relative(total, model.logits(tokens)), len(tokens))
 
 
 def four_terms(terms):
@@ -53,7 +53,7 @@ def three_terms(terms):
     "induction/path-expansion/scores",
     "The last layer's attention scores split into no-, Q-, K- and Q&K-composition, to within rounding.",
     source=LECTURE.section("Induction head – prefix matching"),
-    expect=Exact(at_most=ROUNDING),
+    expect=Value(at_most=ROUNDING),
     kind="structural",
     controls=[instead("terms", three_terms)],
 )
@@ -70,4 +70,4 @@ def test_scores(induction, terms, evidence):
         relative(terms(score_terms(embedded, layers, patterns, layer, head)), direct[:, head])
         for head in range(model.n_heads)
     ]
-    evidence.exact(max(errors), len(tokens))
+    evidence.value(max(errors), len(tokens))

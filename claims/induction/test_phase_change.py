@@ -5,7 +5,7 @@ import numpy as np
 from claims.induction.measures import gain
 from claims.induction.selectors import scores
 from claims.induction.source import IN_CONTEXT, sequences
-from mechtests import Exact, claim
+from mechtests import Value, claim
 
 PHASE_CHANGE = IN_CONTEXT.section("Phase change")
 
@@ -59,7 +59,7 @@ def told(name, steps, curve):
     "From checkpoint to checkpoint, prefix matching and in-context learning rise together: their steps' correlation is "
     "0.9 or more.",
     source=PHASE_CHANGE,
-    expect=Exact(at_least=0.9),
+    expect=Value(at_least=0.9),
 )
 def test_rise_together(induction_steps, evidence):
     steps, prefix = steps_of(induction_steps), prefix_matching(induction_steps)
@@ -68,14 +68,14 @@ def test_rise_together(induction_steps, evidence):
     learning = in_context_learning(induction_steps, evidence.generator)
     evidence.curve(told("prefix matching", steps, prefix), steps, prefix)
     evidence.curve(told("in-context learning, in nats a token", steps, learning), steps, learning)
-    evidence.exact(np.corrcoef(np.diff(prefix), np.diff(learning))[0, 1], len(steps))
+    evidence.value(np.corrcoef(np.diff(prefix), np.diff(learning))[0, 1], len(steps))
 
 
 @claim(
     "induction/phase-change/sudden",
     "The strongest head's prefix matching goes from a tenth to nine tenths of its way within a tenth of training.",
     source=PHASE_CHANGE,
-    expect=Exact(at_most=0.1),
+    expect=Value(at_most=0.1),
 )
 def test_sudden(induction_steps, evidence):
     steps, prefix = steps_of(induction_steps), prefix_matching(induction_steps)
@@ -83,7 +83,7 @@ def test_sudden(induction_steps, evidence):
         return evidence.undefined("prefix matching does not rise over this run")
     evidence.curve(told("prefix matching", steps, prefix), steps, prefix)
     (begin, _), (end, _) = (passed(steps, prefix, share) for share in (0.1, 0.9))
-    evidence.exact((end - begin) / steps[-1], len(steps))
+    evidence.value((end - begin) / steps[-1], len(steps))
 
 
 @claim(
@@ -91,7 +91,7 @@ def test_sudden(induction_steps, evidence):
     "Previous-token attention has come half of its way before prefix matching has: the steps from the first checkpoint "
     "past it to the last checkpoint before it.",
     source=PHASE_CHANGE,
-    expect=Exact(at_least=0),
+    expect=Value(at_least=0),
 )
 def test_previous_token_heads_first(induction_steps, evidence):
     steps, prefix = steps_of(induction_steps), prefix_matching(induction_steps)
@@ -104,4 +104,4 @@ def test_previous_token_heads_first(induction_steps, evidence):
         evidence.curve(told(name, steps, curve), steps, curve)
     (_, (_, previous_by)), (_, (prefix_from, _)) = (passed(steps, curve, 0.5) for curve in (previous, prefix))
     # Between the checkpoints on either side nobody knows: the first must have happened before the second can have.
-    evidence.exact(prefix_from - previous_by, len(steps))
+    evidence.value(prefix_from - previous_by, len(steps))

@@ -5,7 +5,7 @@ import pytest
 from claims.induction.circuits import attention_only
 from claims.induction.measures import ROUNDING, relative, some_tokens
 from claims.induction.source import LECTURE
-from mechtests import Exact, claim, instead
+from mechtests import Value, claim, instead
 from mechtests.instruments import tensor_network
 
 ARCHITECTURE = LECTURE.section("Transformer architecture")
@@ -25,7 +25,7 @@ def with_heads_swapped(pattern, weights):
     "induction/tensor-network/multi-head-attention",
     "The diagram of multi-head attention, contracted leg by leg, gives what the layer computes, to within rounding.",
     source=ARCHITECTURE,
-    expect=Exact(at_most=ROUNDING),
+    expect=Value(at_most=ROUNDING),
     kind="structural",
     controls=[instead("legs", with_heads_swapped)],
 )
@@ -35,7 +35,7 @@ def test_multi_head_attention(induction, legs, evidence):
     tokens, weights = some_tokens(model, evidence.generator)[:1], model.weights(0)
     pattern, out = model.activations(tokens, [model.pattern_site(0), "blocks.0.attn.out"]).values()
     found = tensor_network.multi_head(model.embedded(tokens)[0], *legs(pattern[0], weights))
-    evidence.exact(relative(found, out[0]))
+    evidence.value(relative(found, out[0]))
 
 
 def queries_by_keys(x, W_Q, W_K):
@@ -52,7 +52,7 @@ def keys_by_queries(x, W_Q, W_K):
     "induction/tensor-network/attention-pattern",
     "The diagram of one head's attention, contracted leg by leg, gives the head's pattern, to within rounding.",
     source=ARCHITECTURE,
-    expect=Exact(at_most=ROUNDING),
+    expect=Value(at_most=ROUNDING),
     kind="structural",
     controls=[instead("diagram", keys_by_queries)],
 )
@@ -62,4 +62,4 @@ def test_attention_pattern(induction, diagram, evidence):
     tokens, weights = some_tokens(model, evidence.generator)[:1], model.weights(0)
     found = [diagram(model.embedded(tokens)[0], *pair) for pair in zip(weights.W_Q, weights.W_K, strict=True)]
     errors = [relative(one, own) for one, own in zip(found, model.pattern(tokens, 0)[0], strict=True)]
-    evidence.exact(max(errors))
+    evidence.value(max(errors))

@@ -10,8 +10,8 @@ from torch import Tensor
 from claims.odeformer.measures import forced
 from claims.odeformer.selectors import keeping_nothing
 from claims.odeformer.source import HARMONICS, discovery, fresh
-from mechtests import Edit, remembered
-from mechtests.activations import Inputs
+from mechtests import Edit, memoized
+from mechtests.activations.capture import Inputs
 from mechtests.families.ode import Trajectories
 from mechtests.systems import Odeformer
 
@@ -38,13 +38,13 @@ class Attended(NamedTuple):
     norms: Float[Tensor, "trajectory point"]
 
 
-@remembered
+@memoized
 def discovered(model: Odeformer) -> Attended:
     """On the harmonics on which heads are looked for."""
     return attended(model, discovery(HARMONICS))
 
 
-@remembered
+@memoized
 def judged(model: Odeformer) -> Attended:
     """On the harmonics on which claims judge."""
     return attended(model, fresh(HARMONICS))

@@ -11,8 +11,8 @@ from torch.nn.functional import pad
 from claims.odeformer.attended import CROSS
 from claims.odeformer.measures import forced, rank_correlation
 from claims.odeformer.source import GROWTH, SLIGHT_GROWTH, decay, discovery, fresh
-from mechtests import Edit, remembered
-from mechtests.activations import Inputs
+from mechtests import Edit, memoized
+from mechtests.activations.capture import Inputs
 from mechtests.families.ode import Trajectories
 from mechtests.systems import Odeformer
 
@@ -35,13 +35,13 @@ class Signs(NamedTuple):
     gradients: Float[Tensor, "head pair direction"]
 
 
-@remembered
+@memoized
 def discovered_signs(model: Odeformer) -> Signs:
     """On pairs on which heads and layers are looked for."""
     return signs(model, discovery(GROWTH, 32))
 
 
-@remembered
+@memoized
 def judged_signs(model: Odeformer) -> Signs:
     """On pairs on which claims judge."""
     return signs(model, fresh(GROWTH))
@@ -89,19 +89,19 @@ class Words(NamedTuple):
     given: Int[Tensor, "trajectory word"]
 
 
-@remembered
+@memoized
 def judged_words(model: Odeformer) -> Words:
     """On systems on which claims judge: half of them rise."""
     return words(model, half_and_half(fresh(GROWTH)))
 
 
-@remembered
+@memoized
 def discovered_words(model: Odeformer) -> Words:
     """On systems on which a default word is looked for."""
     return words(model, half_and_half(discovery(GROWTH, 32)))
 
 
-@remembered
+@memoized
 def slight_words(model: Odeformer) -> Words:
     """On systems whose constant is of the order of 1e-4."""
     return words(model, half_and_half(fresh(SLIGHT_GROWTH)))

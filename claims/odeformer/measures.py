@@ -10,7 +10,7 @@ from torch import Tensor
 
 from claims.odeformer.source import SIGMOIDS, discovery
 from mechtests import Edit, Head, mean, zero
-from mechtests.activations import Inputs
+from mechtests.activations.capture import Inputs
 from mechtests.families.ode import Trajectories
 from mechtests.systems import Odeformer
 

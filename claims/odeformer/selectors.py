@@ -21,7 +21,7 @@ from claims.odeformer.measures import (
     steep,
 )
 from claims.odeformer.source import FALLING, HARMONICS, SIGMOIDS, discovery, fresh
-from mechtests import Head, remembered
+from mechtests import Head, memoized
 from mechtests.cache import Cache
 from mechtests.families.ode import Trajectories
 from mechtests.systems import Odeformer
@@ -65,13 +65,13 @@ def encoder_profiles(
 # Steep regions of sigmoids
 
 
-@remembered
+@memoized
 def steep_shares(model: Odeformer) -> Float[Tensor, "head trajectory"]:
     """Each encoder head's share of attention on the steep points, on the sigmoids on which heads are looked for."""
     return share_on(encoder_profiles(model, discovery(SIGMOIDS)), steep(discovery(SIGMOIDS)))
 
 
-@remembered
+@memoized
 def fresh_steep_shares(model: Odeformer) -> Float[Tensor, "head trajectory"]:
     """The same on other sigmoids."""
     return share_on(encoder_profiles(model, fresh(SIGMOIDS)), steep(fresh(SIGMOIDS)))
@@ -96,13 +96,13 @@ def flattest_head(model: Odeformer) -> Head:
 # Layer 0: tracing heads, extremum heads
 
 
-@remembered
+@memoized
 def tracings(model: Odeformer) -> Float[Tensor, "reading head trajectory"]:
     """How well each head of layer 0 traces falling sigmoids, in the two readings of the word."""
     return traced(model, discovery(FALLING))
 
 
-@remembered
+@memoized
 def fresh_tracings(model: Odeformer) -> Float[Tensor, "direction reading head trajectory"]:
     """The same on other falling sigmoids, and on these rising."""
     falling = fresh(FALLING)
@@ -133,7 +133,7 @@ def drawing_tracer(model: Odeformer) -> Head:
     return Head(0, int(tracings(model)[1].mean(1).argmax()))
 
 
-@remembered
+@memoized
 def extremum_shares(model: Odeformer) -> Float[Tensor, "side dim head trajectory"]:
     """Attention of layer 0's heads on minima and maxima of harmonics: a point there over a point elsewhere."""
     return extrema_marked(model, discovery(HARMONICS))

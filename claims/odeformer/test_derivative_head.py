@@ -44,11 +44,11 @@ from claims.odeformer.source import (
 )
 from mechtests import (
     Difference,
-    Exact,
     Head,
     Monotone,
     Rank,
     Rate,
+    Value,
     claim,
     instead,
     scale,
@@ -102,7 +102,7 @@ def test_attends_to_steep_region(odeformer, head, evidence):
     "Over a grid of sigmoids the centre of the head's attention moves with the midpoint, and its width with the width "
     "of the transition.",
     source=ATTENTION_LENS,
-    expect=Exact(at_least=0.9),
+    expect=Value(at_least=0.9),
     controls=[untrained],
     published="“when changing the values of a and b”",
 )
@@ -114,7 +114,7 @@ def test_follows_the_transition(odeformer, head, quantity, evidence):
         found, true = centre(profile, GRID.times), GRID.parameters["midpoint"]
     else:
         found, true = width(profile, GRID.times), 1 / GRID.parameters["steepness"]
-    evidence.exact(rank_correlation(found, true), len(GRID))
+    evidence.value(rank_correlation(found, true), len(GRID))
 
 
 @claim(

@@ -7,7 +7,7 @@ from claims.odeformer.attended import discovered, judged, shares
 from claims.odeformer.measures import lift_on, name_of, near_extremum, share_on
 from claims.odeformer.selectors import the_head
 from claims.odeformer.source import ATTENTION_LENS, HARMONICS, discovery, fresh
-from mechtests import Exact, Head, Rate, claim, untrained
+from mechtests import Head, Rate, Value, claim, untrained
 
 APART = 0.05
 """Words of one equation tell its extrema from the other's when so much more of their attention lies on them."""
@@ -106,7 +106,7 @@ def test_separates_dimensions(odeformer, head, evidence):
     "odeformer/extremum-heads/separated-is-more-frequent",
     "Of the heads that mark extrema on average, more separate the dimensions than do not.",
     source=ATTENTION_LENS,
-    expect=Exact(above=0),
+    expect=Value(above=0),
     controls=[untrained],
     published="“more common”",
 )
@@ -116,4 +116,4 @@ def test_separated_is_more_frequent(odeformer, evidence):
     if not marks.any():
         return evidence.undefined("no cross-attention head marks extrema")
     apart = separation(judged(odeformer), trajectories).mean(1) > APART
-    evidence.exact(torch.where(apart, 1.0, -1.0)[marks].sum(), int(marks.sum()))
+    evidence.value(torch.where(apart, 1.0, -1.0)[marks].sum(), int(marks.sum()))

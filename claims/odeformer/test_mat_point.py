@@ -25,7 +25,7 @@ from claims.odeformer.attended import (
 )
 from claims.odeformer.measures import forced, name_of, rank_correlation
 from claims.odeformer.source import ATTENTION_LENS, HARMONICS, PLANES, SIGMOIDS, Unsearched, few, fresh
-from mechtests import Exact, Monotone, Rate, claim, instead, patch, shuffled_weights, untrained
+from mechtests import Monotone, Rate, Value, claim, instead, patch, shuffled_weights, untrained
 
 POINTS = HARMONICS.points
 
@@ -358,7 +358,7 @@ def test_attention_moves_with_the_points(odeformer, trajectory, order):
     "Each point keeps its attention to within 1e-4 when the points are given in another order: what makes it the MAT "
     "point is not its place.",
     source=ATTENTION_LENS,
-    expect=Exact(at_most=1e-4),
+    expect=Value(at_most=1e-4),
     kind="causal",
     controls=[instead("change", re_timed)],
 )
@@ -372,7 +372,7 @@ def test_not_the_index(odeformer, change, evidence):
     before, after = (
         attention_to_points(odeformer, one) for one in (inputs, (points[:, order.to(points.device)], *rest))
     )
-    evidence.exact((after - before[:, order]).abs().max() / before.max(), SOME)
+    evidence.value((after - before[:, order]).abs().max() / before.max(), SOME)
 
 
 POWERS = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -383,7 +383,7 @@ POWERS = (0.5, 0.75, 1.0, 1.5, 2.0)
     "When the points are given other times, the MAT point becomes the one whose time is now nearest to that of the MAT "
     "point before: over trajectories and re-timings, the two places go together.",
     source=ATTENTION_LENS,
-    expect=Exact(at_least=0.9),
+    expect=Value(at_least=0.9),
     kind="causal",
     controls=[untrained],
 )
@@ -399,7 +399,7 @@ def test_time_not_index(odeformer, evidence):
         found.append(mat_points(attention_to_points(odeformer, told_as(odeformer, bent, trajectories))))
     # Within each trajectory, so that trajectories with different MAT points do not make the correlation.
     places = [torch.stack(one).double() for one in (expected, found)]
-    evidence.exact(rank_correlation(*((one - one.mean(0)).flatten() for one in places)), SOME)
+    evidence.value(rank_correlation(*((one - one.mean(0)).flatten() for one in places)), SOME)
 
 
 def deleted(odeformer, trajectories, points):

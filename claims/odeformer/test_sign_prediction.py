@@ -19,7 +19,7 @@ from claims.odeformer.lens import (
 from claims.odeformer.measures import forced, name_of
 from claims.odeformer.selectors import the_layer
 from claims.odeformer.source import ATTENTION_LENS, BOTH_WAYS, GROWTH, Unsearched, discovery, few
-from mechtests import Difference, Exact, Rate, claim, instead, mean, shuffled_weights, untrained, zero
+from mechtests import Difference, Rate, Value, claim, instead, mean, shuffled_weights, untrained, zero
 
 RISING, FALLING = 0, 1
 
@@ -108,7 +108,7 @@ def averaged(odeformer, _inputs):
     "odeformer/sign-prediction/plus-is-default",
     "Where the decoder is told nothing of the trajectory it prefers '+' to '−'.",
     source=ATTENTION_LENS,
-    expect=Exact(above=0),
+    expect=Value(above=0),
     kind="causal",
     controls=[untrained],
     published="“a bias towards ‘+’”",
@@ -117,7 +117,7 @@ def averaged(odeformer, _inputs):
 def test_plus_is_default(odeformer, ablation, evidence):
     inputs = pairs(odeformer, discovery(GROWTH, 32))
     logits = odeformer.logits(inputs, None, ablation(odeformer, inputs))[0, SIGN]
-    evidence.exact(logits[odeformer.vocabulary.id("+")] - logits[odeformer.vocabulary.id("-")])
+    evidence.value(logits[odeformer.vocabulary.id("+")] - logits[odeformer.vocabulary.id("-")])
 
 
 @claim(
@@ -125,7 +125,7 @@ def test_plus_is_default(odeformer, ablation, evidence):
     "Nine tenths or more of the variance of the last layer's difference between the signs' logits, over rising and "
     "falling systems, come from the logit of '+'. Logits are taken from their mean over all words.",
     source=ATTENTION_LENS,
-    expect=Exact(at_least=0.9),
+    expect=Value(at_least=0.9),
     controls=[untrained, instead("sign", "minus")],
     published="“carried by logit 389 alone”",
 )
@@ -138,7 +138,7 @@ def test_one_logit(odeformer, sign, evidence):
     both = torch.cov(torch.stack([carried, difference]))
     if both[1, 1] == 0:
         return evidence.undefined("the difference of the logits does not vary")
-    evidence.exact(both[0, 1] / both[1, 1], len(difference))
+    evidence.value(both[0, 1] / both[1, 1], len(difference))
 
 
 # The other words

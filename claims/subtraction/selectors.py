@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from claims.subtraction.source import PROBLEMS
-from mechtests import remembered
+from mechtests import memoized
 from mechtests.instruments import LinearFit, linear_fit, top_power_share
 from mechtests.systems import Subtraction
 
@@ -13,7 +13,7 @@ WAVES = 4
 """A neuron is periodic when this many waves over the plane of operands carry most of its variance."""
 
 
-@remembered  # most claims ask for it, of every model and twin
+@memoized  # most claims ask for it, of every model and twin
 def operand_fit(subtraction: Subtraction) -> LinearFit:
     """Each neuron's pre-activation at ``=`` as k_a·a + k_b·b + c, over all problems."""
     return linear_fit(PROBLEMS.grid, subtraction.preactivations(PROBLEMS))
@@ -37,7 +37,7 @@ def as_many_others(subtraction: Subtraction) -> Bool[Tensor, " neuron"]:
     return torch.zeros_like(relevant).index_fill(0, chosen, True)
 
 
-@remembered
+@memoized
 def periodic(subtraction: Subtraction) -> Bool[Tensor, " neuron"]:
     """Neurons with a linear R² below 0.05 and more than half of their variance in a few waves over the operands."""
     chosen = operand_fit(subtraction).r2 < 0.05

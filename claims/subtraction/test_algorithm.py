@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from claims.subtraction.source import POST, PROBLEMS
-from mechtests import Exact, claim, instead, untrained
+from mechtests import Value, claim, instead, untrained
 from mechtests.instruments import linear_fit
 from mechtests.systems.subtraction import sign_difference
 
@@ -15,14 +15,14 @@ ALGORITHM = POST.section("The algorithm")
     "subtraction/algorithm/mlp-decides",
     "In logit(+) - logit(-) the direct path varies at most a twentieth as much as the neurons' part, in variance.",
     source=POST.section("Mathematical Framework"),
-    expect=Exact(at_most=0.05),
+    expect=Value(at_most=0.05),
     controls=[untrained],
     published="negligible",
 )
 def test_mlp_decides(subtraction, evidence):
     direct = sign_difference(subtraction.direct_logits(PROBLEMS))
     neurons = sign_difference(subtraction.logits(PROBLEMS)) - direct
-    evidence.exact(direct.var() / neurons.var(), len(PROBLEMS))
+    evidence.value(direct.var() / neurons.var(), len(PROBLEMS))
 
 
 def rectified(gap, target):
@@ -46,7 +46,7 @@ def straight(gap, target):
     "97 times in 100.",
     source=ALGORITHM,
     # Either of them: the bias alone would agree with a model that always says the same.
-    expect=Exact(at_least=0.97),
+    expect=Value(at_least=0.97),
     kind="behavioural",
     controls=[untrained, instead("form", straight)],
     published="roughly of the form",
@@ -59,4 +59,4 @@ def test_closed_form(subtraction, form, evidence):
     if says_plus.all() or not says_plus.any():
         return evidence.undefined("the model says the same sign to every problem")
     agrees = ((fitted > 0) == says_plus).float()
-    evidence.exact(min(agrees[says_plus].mean(), agrees[~says_plus].mean()), len(PROBLEMS))
+    evidence.value(min(agrees[says_plus].mean(), agrees[~says_plus].mean()), len(PROBLEMS))

@@ -1,7 +1,7 @@
 """Default plus: is "+" what the model says unless the operands argue against it?"""
 
 from claims.subtraction.source import POST, PROBLEMS
-from mechtests import Exact, Rate, claim, shuffled_weights, untrained, zero
+from mechtests import Rate, Value, claim, shuffled_weights, untrained, zero
 from mechtests.families import SubtractionProblems
 from mechtests.systems.subtraction import PLUS, POSITIONS, sign_correct, sign_difference, sign_loss
 
@@ -20,13 +20,13 @@ def erased_logits(subtraction):
     "subtraction/default-plus/plus-when-operands-erased",
     "With the embeddings of both operands erased, the model still prefers '+'.",
     source=BIASES,
-    expect=Exact(above=0),
+    expect=Value(above=0),
     kind="causal",
     controls=[untrained.drawn(99), shuffled_weights],
     published=18.6 - 6.21,
 )
 def test_plus_when_operands_erased(subtraction, evidence):
-    evidence.exact(sign_difference(erased_logits(subtraction)))
+    evidence.value(sign_difference(erased_logits(subtraction)))
 
 
 @claim(
@@ -47,7 +47,7 @@ def test_erased_accuracy_is_the_plus_share(subtraction, evidence):
     "subtraction/default-plus/erased-loss",
     "Erasing the operands multiplies the loss on the sign by ten or more.",
     source=BIASES,
-    expect=Exact(at_least=10),
+    expect=Value(at_least=10),
     kind="causal",
     controls=[untrained],
     published="about 100",
@@ -55,14 +55,14 @@ def test_erased_accuracy_is_the_plus_share(subtraction, evidence):
 def test_erased_loss(subtraction, evidence):
     intact = sign_loss(subtraction.logits(PROBLEMS), PROBLEMS).mean()
     erased = sign_loss(erased_logits(subtraction).expand(len(PROBLEMS), -1), PROBLEMS).mean()
-    evidence.exact(erased / intact, len(PROBLEMS))
+    evidence.value(erased / intact, len(PROBLEMS))
 
 
 @claim(
     "subtraction/default-plus/default-is-causal",
     "Taking the default away, by shifting the logit of '+', costs accuracy on a ≥ b more than on a < b.",
     source=BIASES,
-    expect=Exact(at_least=0.05),
+    expect=Value(at_least=0.05),
     kind="causal",
     controls=[untrained],
 )
@@ -72,4 +72,4 @@ def test_default_is_causal(subtraction, evidence):
     shifted[:, PLUS] -= sign_difference(erased_logits(subtraction))
     lost = sign_correct(logits, PROBLEMS).float() - sign_correct(shifted, PROBLEMS).float()
     plus = PROBLEMS.is_plus.to(lost.device)
-    evidence.exact(lost[plus].mean() - lost[~plus].mean(), len(PROBLEMS))
+    evidence.value(lost[plus].mean() - lost[~plus].mean(), len(PROBLEMS))

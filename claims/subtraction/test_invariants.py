@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mechtests import patch, scale, zero
 from mechtests.families import SubtractionProblems
-from mechtests.systems.subtraction_transformer import EQUALS, MINUS, POSITIONS
+from mechtests.systems.subtraction.transformer import EQUALS, MINUS, POSITIONS
 
 PATTERN, NEURONS = "blocks.0.attn.pattern", "blocks.0.mlp.post"
 

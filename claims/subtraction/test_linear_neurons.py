@@ -8,9 +8,9 @@ from claims.subtraction.selectors import as_many_others, operand_fit, periodic, 
 from claims.subtraction.source import POST, PROBLEMS
 from mechtests import (
     Difference,
-    Exact,
     Monotone,
     Rate,
+    Value,
     claim,
     instead,
     keep_only,
@@ -64,7 +64,7 @@ def show_steepest(subtraction, relevant, evidence):
     "subtraction/linear-neurons/opposite-slopes",
     "Over the sign-relevant neurons the slopes in a and in b are opposite: their correlation is -0.9 or below.",
     source=ACTIVATIONS,
-    expect=Exact(at_most=-0.9),
+    expect=Value(at_most=-0.9),
     controls=[untrained],
     published="k_a = -k_b",
 )
@@ -73,7 +73,7 @@ def test_opposite_slopes(subtraction, evidence):
     if relevant.sum() < 3:
         return evidence.undefined("fewer than three neurons are sign-relevant")
     in_a, in_b = operand_fit(subtraction).slopes[:, relevant]
-    evidence.exact(correlation(in_a, in_b), int(relevant.sum()))
+    evidence.value(correlation(in_a, in_b), int(relevant.sum()))
 
 
 @claim(
@@ -208,13 +208,13 @@ def test_graded(subtraction, evidence):
     "subtraction/linear-neurons/periodic-neurons",
     "Some neurons are periodic in the operands and not linear.",
     source=ACTIVATIONS,
-    expect=Exact(at_least=1),
+    expect=Value(at_least=1),
     controls=[untrained],
     published="two predominant classes",
 )
 def test_periodic_neurons(subtraction, evidence):
     found = periodic(subtraction)
-    evidence.exact(found.sum(), len(found))
+    evidence.value(found.sum(), len(found))
 
 
 @claim(

@@ -3,7 +3,7 @@
 import pytest
 
 from claims.subtraction.source import POST, PROBLEMS
-from mechtests import Exact, claim, shuffled_weights, untrained
+from mechtests import Value, claim, shuffled_weights, untrained
 from mechtests.instruments import angle, linear_fit
 from mechtests.systems.subtraction import MINUS, PLUS
 
@@ -21,35 +21,35 @@ def slope_in_gap(subtraction, token, where):
     "subtraction/mirrored-logits/minus-rises-below-zero",
     "On a < b the logit of '-' rises linearly with b - a: R², counted negative for a falling line, is at least 0.9.",
     source=LOGITS,
-    expect=Exact(at_least=0.9),
+    expect=Value(at_least=0.9),
     kind="behavioural",
     controls=[untrained],
     published="linear",
 )
 def test_minus_rises_below_zero(subtraction, evidence):
     slope, r2 = slope_in_gap(subtraction, MINUS, ~PROBLEMS.is_plus)
-    evidence.exact(r2 if slope > 0 else -r2, len(PROBLEMS))
+    evidence.value(r2 if slope > 0 else -r2, len(PROBLEMS))
 
 
 @claim(
     "subtraction/mirrored-logits/plus-falls-below-zero",
     "On a < b the logit of '+' falls linearly with b - a: R², counted negative for a rising line, is at least 0.9.",
     source=LOGITS,
-    expect=Exact(at_least=0.9),
+    expect=Value(at_least=0.9),
     kind="behavioural",
     controls=[untrained],
     published="linear",
 )
 def test_plus_falls_below_zero(subtraction, evidence):
     slope, r2 = slope_in_gap(subtraction, PLUS, ~PROBLEMS.is_plus)
-    evidence.exact(r2 if slope < 0 else -r2, len(PROBLEMS))
+    evidence.value(r2 if slope < 0 else -r2, len(PROBLEMS))
 
 
 @claim(
     "subtraction/mirrored-logits/flat-above-zero",
     "On a ≥ b each of the two logits has at most a fifth of the slope that it has on a < b.",
     source=LOGITS,
-    expect=Exact(at_most=0.2),
+    expect=Value(at_most=0.2),
     kind="behavioural",
     controls=[untrained],
     published="roughly constant",
@@ -59,14 +59,14 @@ def test_flat_above_zero(subtraction, token, evidence):
     number = {"plus": PLUS, "minus": MINUS}[token]
     above, _ = slope_in_gap(subtraction, number, PROBLEMS.is_plus)
     below, _ = slope_in_gap(subtraction, number, ~PROBLEMS.is_plus)
-    evidence.exact(abs(above / below), len(PROBLEMS))
+    evidence.value(abs(above / below), len(PROBLEMS))
 
 
 @claim(
     "subtraction/mirrored-logits/cancelling-sum",
     "On a < b the sum of the two logits varies at most a tenth as much as their difference, in variance.",
     source=LOGITS,
-    expect=Exact(at_most=0.1),
+    expect=Value(at_most=0.1),
     kind="behavioural",
     controls=[untrained],
     published="disappears",
@@ -74,14 +74,14 @@ def test_flat_above_zero(subtraction, token, evidence):
 def test_cancelling_sum(subtraction, evidence):
     below = subtraction.logits(PROBLEMS)[~PROBLEMS.is_plus.to(subtraction.device)]
     plus, minus = below[:, PLUS], below[:, MINUS]
-    evidence.exact((plus + minus).var() / (plus - minus).var(), len(below))
+    evidence.value((plus + minus).var() / (plus - minus).var(), len(below))
 
 
 @claim(
     "subtraction/mirrored-logits/antialigned-readout",
     "The directions in which the neurons write '+' and '-' are at least 120 degrees apart.",
     source=POST.section("Logit-Neuron Connection"),
-    expect=Exact(at_least=120),
+    expect=Value(at_least=120),
     kind="structural",
     controls=[untrained.drawn(99), shuffled_weights.drawn(99)],
     published="strongly anti-aligned",
@@ -90,4 +90,4 @@ def test_antialigned_readout(subtraction, evidence):
     plus, minus = subtraction.neuron_readout[:, [PLUS, MINUS]].T
     if not plus.any() or not minus.any():
         return evidence.undefined("the neurons do not write one of the signs")
-    evidence.exact(angle(plus, minus))
+    evidence.value(angle(plus, minus))

@@ -4,7 +4,7 @@ import pytest
 
 from claims.subtraction.selectors import sign_relevant
 from claims.subtraction.source import POST, PROBLEMS
-from mechtests import Exact, Head, Mean, claim, instead, untrained, zero
+from mechtests import Head, Mean, Value, claim, instead, untrained, zero
 from mechtests.instruments import linear_fit
 from mechtests.systems.subtraction import POSITIONS, sign_loss
 
@@ -69,19 +69,19 @@ def test_dedicated_heads_ignore_the_other(subtraction, operand, evidence):
     "subtraction/operand-readers/mixed-heads",
     "Of the other two heads one prefers a and one prefers b, each by at least 0.2 of attention on average.",
     source=ATTENTION,
-    expect=Exact(at_least=PREFERENCE),
+    expect=Value(at_least=PREFERENCE),
     controls=[untrained],
     published=0.6 - 0.1,
 )
 def test_mixed_heads(subtraction, evidence):
-    evidence.exact(opposed_preference(mixed_heads(subtraction)), len(PROBLEMS))
+    evidence.value(opposed_preference(mixed_heads(subtraction)), len(PROBLEMS))
 
 
 @claim(
     "subtraction/operand-readers/mixed-heads-split-the-rest",
     "The other two heads split what they leave over evenly between '-' and '=': to within 0.1 of attention.",
     source=ATTENTION,
-    expect=Exact(at_most=0.1),
+    expect=Value(at_most=0.1),
     controls=[untrained],
     published="evenly",
 )
@@ -89,7 +89,7 @@ def test_mixed_heads_split_the_rest(subtraction, evidence):
     means = mixed_heads(subtraction)
     if opposed_preference(means) < PREFERENCE:
         return evidence.undefined("the other two heads do not prefer an operand each")
-    evidence.exact((means[:, DASH] - means[:, EQUALS]).abs().max(), len(PROBLEMS))
+    evidence.value((means[:, DASH] - means[:, EQUALS]).abs().max(), len(PROBLEMS))
 
 
 @claim(
@@ -113,7 +113,7 @@ def test_linear_ov(subtraction, head, evidence):
     "subtraction/operand-readers/opposite-ov-slopes",
     "The reader of b moves a sign-relevant neuron against the reader of a: the median ratio of slopes is near -1.",
     source=EMBEDDING,
-    expect=Exact(at_least=-1.5, at_most=-0.67),
+    expect=Value(at_least=-1.5, at_most=-0.67),
     kind="structural",
     controls=[untrained],
     published="basically equal and opposite",
@@ -125,7 +125,7 @@ def test_opposite_ov_slopes(subtraction, evidence):
     in_a, in_b = (
         operand_slopes(subtraction, Head(0, reader(subtraction, operand)), relevant).slopes[0] for operand in ("a", "b")
     )
-    evidence.exact((in_b / in_a).median(), int(relevant.sum()))
+    evidence.value((in_b / in_a).median(), int(relevant.sum()))
 
 
 @claim(
@@ -133,7 +133,7 @@ def test_opposite_ov_slopes(subtraction, evidence):
     "Erasing the embedding of '-' changes the loss on the sign by at most a hundredth.",
     source=ATTENTION,
     # The post may mean the token and its position together. That was measured too, and changes the loss even more.
-    expect=Exact(at_most=0.01),
+    expect=Value(at_most=0.01),
     kind="causal",
     criterion="specificity",
     controls=[instead("token", "a", "b", "=")],
@@ -143,4 +143,4 @@ def test_opposite_ov_slopes(subtraction, evidence):
 def test_minus_sign_irrelevant(subtraction, token, evidence):
     intact = sign_loss(subtraction.logits(PROBLEMS), PROBLEMS).mean()
     erased = sign_loss(subtraction.logits(PROBLEMS, zero("tok_embed", position=POSITIONS[token])), PROBLEMS).mean()
-    evidence.exact((erased - intact).abs() / intact, len(PROBLEMS))
+    evidence.value((erased - intact).abs() / intact, len(PROBLEMS))

@@ -6,7 +6,7 @@ from claims.subtraction.source import POST
 from mechtests import Rate, claim, untrained
 from mechtests.families import SubtractionProblems
 from mechtests.systems.subtraction import sign_correct
-from mechtests.systems.subtraction_transformer import MINUS, PLUS
+from mechtests.systems.subtraction.transformer import MINUS, PLUS
 
 
 def margin(logits, problems):

@@ -1,10 +1,10 @@
 """What was computed once and need not be computed again: tensors by key, in memory and on disk."""
 
 from mechtests.cache.disk import CacheError, Disk
+from mechtests.cache.environment import Moment, surroundings
 from mechtests.cache.fingerprint import code_fingerprint
 from mechtests.cache.key import Key
-from mechtests.cache.remembered import remembered
-from mechtests.cache.surroundings import Moment, surroundings
+from mechtests.cache.memoized import memoized
 from mechtests.cache.tiers import Cache
 from mechtests.cache.warning import CacheWarning
 
@@ -16,6 +16,6 @@ __all__ = [
     "Key",
     "Moment",
     "code_fingerprint",
-    "remembered",
+    "memoized",
     "surroundings",
 ]

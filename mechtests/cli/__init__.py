@@ -13,12 +13,12 @@ from mechtests.cli.compare import add_compare
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_history
 from mechtests.cli.published import add_fetch, add_import
+from mechtests.cli.pytest_config import Commands
 from mechtests.cli.report import add_report
 from mechtests.cli.table import harmless
 from mechtests.cli.verify import add_verify
 from mechtests.cli.watch import add_watch
-from mechtests.cli.words import Commands
-from mechtests.report import ResultsError
+from mechtests.results.record import ResultsError
 
 SUBCOMMANDS: list[Callable[[Commands], None]] = [
     add_cache,

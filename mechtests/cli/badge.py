@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_place, ledger_of
-from mechtests.cli.words import Commands
-from mechtests.comparison import ComparisonError, compare, side_named, side_of
-from mechtests.ledger import LedgerError
-from mechtests.report import read_results
-from mechtests.report.results import write_text
-from mechtests.verify import badge_of
+from mechtests.cli.pytest_config import Commands
+from mechtests.monitor.verify import badge_of
+from mechtests.results.comparison import compare
+from mechtests.results.ledger import LedgerError
+from mechtests.results.record import read_results, write_text
+from mechtests.results.side import ComparisonError, side_named, side_of
 
 
 def add_badge(commands: Commands) -> None:

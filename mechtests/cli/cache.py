@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mechtests.cache import Disk
 from mechtests.cli.error import CommandError
-from mechtests.cli.words import Commands, config_of_runs
-from mechtests.plugin import cache_folder
+from mechtests.cli.pytest_config import Commands, config_of_runs
+from mechtests.pytest_plugin.plugin import cache_folder
 
 
 def add_cache(commands: Commands) -> None:

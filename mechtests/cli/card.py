@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from mechtests.cli.error import CommandError
-from mechtests.cli.words import Commands
-from mechtests.report import read_results
+from mechtests.cli.pytest_config import Commands
 from mechtests.report.card import CardError, card_claims, updated_card
+from mechtests.results.record import read_results
 
 
 def add_card(commands: Commands) -> None:

@@ -6,20 +6,13 @@ from pathlib import Path
 
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_place, ledger_of
+from mechtests.cli.pytest_config import Commands
 from mechtests.cli.table import harmless, print_table
-from mechtests.cli.words import Commands
-from mechtests.comparison import (
-    Comparison,
-    ComparisonError,
-    compare,
-    comparison_html,
-    comparison_markdown,
-    side_named,
-    summary,
-)
-from mechtests.comparison.show import COLUMNS, remarks, tables
-from mechtests.ledger import LedgerError
-from mechtests.report.results import write_text
+from mechtests.report.comparison import COLUMNS, comparison_html, comparison_markdown, remarks, summary, tables
+from mechtests.results.comparison import Comparison, compare
+from mechtests.results.ledger import LedgerError
+from mechtests.results.record import write_text
+from mechtests.results.side import ComparisonError, side_named
 
 
 def add_compare(commands: Commands) -> None:

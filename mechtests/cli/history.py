@@ -4,15 +4,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mechtests.baseline import place
 from mechtests.cli.error import CommandError
+from mechtests.cli.pytest_config import Commands, config_of_runs
 from mechtests.cli.table import print_table
-from mechtests.cli.words import Commands, config_of_runs
-from mechtests.ledger import Ledger, LedgerError, PastRun
-from mechtests.plugin import history_place
-from mechtests.report import read_results
-from mechtests.report.results import Record
+from mechtests.pytest_plugin.plugin import history_place
 from mechtests.report.terminal import SYMBOLS, estimate_text
+from mechtests.results.baseline import place
+from mechtests.results.ledger import Ledger, LedgerError, PastRun
+from mechtests.results.record import Record, read_results
 
 SHOWN = 30
 DIGITS = 10

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from mechtests.cli.error import CommandError
-from mechtests.cli.words import Commands
-from mechtests.systems.odeformer_published import ADDRESS as PUBLISHED_ADDRESS
-from mechtests.systems.odeformer_published import SIZE as PUBLISHED_SIZE
-from mechtests.systems.odeformer_published import import_published
+from mechtests.cli.pytest_config import Commands
+from mechtests.systems.odeformer.published import ADDRESS as PUBLISHED_ADDRESS
+from mechtests.systems.odeformer.published import SIZE as PUBLISHED_SIZE
+from mechtests.systems.odeformer.published import import_published
 
 
 def add_import(commands: Commands) -> None:

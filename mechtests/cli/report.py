@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from mechtests.cli.error import CommandError
-from mechtests.cli.words import Commands
-from mechtests.report import read_results, write_html
+from mechtests.cli.pytest_config import Commands
+from mechtests.report.html import write_html
+from mechtests.results.record import read_results
 
 
 def add_report(commands: Commands) -> None:

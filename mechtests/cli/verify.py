@@ -8,10 +8,10 @@ from mechtests.checkpoints import CheckpointError
 from mechtests.cli.compare import print_comparison
 from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_place, ledger_of
-from mechtests.cli.words import Commands
-from mechtests.comparison import ComparisonError, Side, side_named
-from mechtests.ledger import LedgerError
-from mechtests.verify import CHANGES, PAGE, RESULTS, Run, VerifyError, verify
+from mechtests.cli.pytest_config import Commands
+from mechtests.monitor.verify import CHANGES, PAGE, RESULTS, Run, VerifyError, verify
+from mechtests.results.ledger import LedgerError
+from mechtests.results.side import ComparisonError, Side, side_named
 
 FOLDER = Path("reports/verify")
 WRONG = (CheckpointError, ComparisonError, LedgerError, VerifyError)

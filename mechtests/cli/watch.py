@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 
 from mechtests.cli.error import CommandError
+from mechtests.cli.pytest_config import Commands
 from mechtests.cli.table import harmless
 from mechtests.cli.verify import WRONG, add_run, baseline_of, run_of
-from mechtests.cli.words import Commands
-from mechtests.comparison import summary
-from mechtests.verify import PAGE, Verified
-from mechtests.watch import Watch, WatchError
+from mechtests.monitor.verify import PAGE, Verified
+from mechtests.monitor.watch import Watch, WatchError
+from mechtests.report.comparison import summary
 
 FOLDER = Path("reports/watch")
 EVERY = 10.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxtyping import Shaped
 from torch import Tensor
 
-from mechtests.curve import Curve
+from mechtests.families.curve import Curve
 
 Batch = TypeVar("Batch")
 
@@ -72,7 +72,7 @@ class Real:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Rendering:
     """How one input is shown.
 
     Attributes:
@@ -125,9 +125,9 @@ class Family(ABC, Generic[Batch]):
         """Batches of one input, shrinking towards parameters that are simple."""
         return self.any_point().map(lambda point: self.at([point]))
 
-    def describe(self, point: Point) -> Drawing:
+    def describe(self, point: Point) -> Rendering:
         """How the input at ``point`` is shown. Override it where its parameters are not the best way to say it."""
-        return Drawing(", ".join(f"{name} = {value:.6g}" for name, value in point.items()))
+        return Rendering(", ".join(f"{name} = {value:.6g}" for name, value in point.items()))
 
 
 class Parameters(Family[dict[str, Tensor]]):

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from mechtests.families.family import Drawing, Family, Integer, Point, Real
+from mechtests.families.family import Family, Integer, Point, Real, Rendering
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,8 @@ class SubtractionProblems(Family[Problems]):
     def build(self, **parameters: Shaped[Tensor, " problem"]) -> Problems:
         return Problems(parameters["a"], parameters["b"])
 
-    def describe(self, point: Point) -> Drawing:
-        return Drawing(f"{point['a']} - {point['b']}")
+    def describe(self, point: Point) -> Rendering:
+        return Rendering(f"{point['a']} - {point['b']}")
 
     def census(self) -> Problems:
         """Every problem of the family once, ``a`` changing slowest: 10,000 with operands up to 99."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from mechtests.baseline import place
 from mechtests.report.markdown import escaped, table
-from mechtests.report.results import Record, tested
 from mechtests.report.terminal import SYMBOLS, estimate_text, number
+from mechtests.results.baseline import place
+from mechtests.results.record import Record, tested
 
 BEGIN, END = "<!-- mechtests:begin -->", "<!-- mechtests:end -->"
 KEY = "model-index"

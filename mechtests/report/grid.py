@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from mechtests.report.criteria import CRITERIA, TIERS, Card, card, finding_key
-from mechtests.report.results import Record, results_document
 from mechtests.report.terminal import SYMBOLS
+from mechtests.results.record import Record, results_document
 
 _LATER: Record = {"criterion": None, "trail": [], "findings": []}
 """What the first results files did not have."""

@@ -21,11 +21,11 @@ from markupsafe import Markup
 
 from mechtests.report.criteria import CRITERIA, Status, finding_key
 from mechtests.report.grid import Grid
-from mechtests.report.results import Record, write_text
 from mechtests.report.terminal import SYMBOLS, number
+from mechtests.results.record import Record, write_text
 
 if TYPE_CHECKING:  # a report without a history needs no database
-    from mechtests.ledger import Timeline
+    from mechtests.results.ledger import Timeline
 
 DIGITS = 5
 """Significant digits of the numbers that cards are drawn from; the results file has them all."""

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from mechtests.baseline import place
+from mechtests.results.baseline import place
 
 
 def junit_xml(document: Mapping[str, Any], regressions: Collection[tuple[str, str]]) -> str:
@@ -12,9 +12,9 @@ def junit_xml(document: Mapping[str, Any], regressions: Collection[tuple[str, st
 
     Args:
         document: the results file.
-        regressions: the places, by finding and checkpoint as :func:`mechtests.baseline.place` names them, that count as
-            failures, whether they are in the results or miss there. A supported claim passes. The others are skipped
-            with their verdict: they are results, and as they were before.
+        regressions: the places, by finding and checkpoint as :func:`mechtests.results.baseline.place` names them, that
+            count as failures, whether they are in the results or miss there. A supported claim passes. The others are
+            skipped with their verdict: they are results, and as they were before.
     """
     claims = document["claims"]
     failed = [place(claim) in regressions for claim in claims]

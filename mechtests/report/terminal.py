@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mechtests.report.results import counterexample_text
+from mechtests.results.record import counterexample_text
 
 Record = dict[str, Any]
 

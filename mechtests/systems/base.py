@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from mechtests.activations import Inputs, as_inputs, calls, reached, rows_within, run, upstream
+from mechtests.activations.capture import Inputs, as_inputs, calls, reached, rows_within, run, upstream
+from mechtests.activations.interventions import Axes, Edit, Place, SiteError, at, note
 from mechtests.cache import Cache, code_fingerprint
+from mechtests.cache.digests import DigestError, digest
 from mechtests.checkpoints import Checkpoint
-from mechtests.digests import DigestError, digest
-from mechtests.interventions import Axes, Edit, Place, SiteError, at, note
 
 _FEW = 64
 """Inputs that are run at once without asking how much memory they take."""
@@ -172,8 +172,8 @@ class System:
         """Activations at ``sites`` for ``inputs``, from the cache or one forward pass.
 
         The pass goes no further than the last site asked for. It is cut into batches by the system's ``batch_bytes``,
-        which changes no number where :func:`~mechtests.activations.batches` says so. What comes from the cache is what
-        the same weights gave for the same inputs, edits and arguments, whatever they are called.
+        which changes no number where :func:`~mechtests.activations.capture.batches` says so. What comes from the
+        cache is what the same weights gave for the same inputs, edits and arguments, whatever they are called.
 
         Args:
             inputs: what the module is called with: tensors with a row for each input.

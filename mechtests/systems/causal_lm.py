@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mechtests.activations.interventions import Place, at
 from mechtests.cache import Cache
 from mechtests.checkpoints import CheckpointError, fill
+from mechtests.checkpoints.huggingface import read_pretrained
 from mechtests.families import RepeatedTokens
 from mechtests.instruments import Heads
-from mechtests.interventions import Place, at
-from mechtests.pretrained import read_pretrained
 from mechtests.systems.base import Head
 from mechtests.systems.language_model import LanguageModel
 from mechtests.systems.site import Site
@@ -45,8 +45,8 @@ class CausalLM(LanguageModel):
 
         Raises:
             CheckpointError: ``transformers`` is not installed; the directory cannot be used (see
-                :func:`mechtests.pretrained.read_pretrained`); the family is another; the weights are not those of the
-                configuration; or vocabulary or context are too small for the claims about induction.
+                :func:`mechtests.checkpoints.huggingface.read_pretrained`); the family is another; the weights are
+                not those of the configuration; or vocabulary or context are too small for the claims about induction.
         """
         library = _transformers(path)
         found = read_pretrained(path, "causal-lm")

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from mechtests.activations.interventions import Edit, Place, at
 from mechtests.instruments import Heads
-from mechtests.interventions import Edit, Place, at
 from mechtests.systems.base import Head, System
 
 

@@ -59,7 +59,7 @@ class TestRateEValue:
 
     @pytest.mark.parametrize("region", [Interval(0.9, math.inf), Interval(-math.inf, 0.3), Interval(0.4, 0.6)])
     def test_has_expectation_at_most_1_on_the_edges_of_the_region(self, region):
-        # Exact, over all outcomes of a fixed number of units.
+        # Value, over all outcomes of a fixed number of units.
         for edge in {region.lower, region.upper} - {-math.inf, math.inf}:
             for units in (1, 10, 200):
                 chances = binom.pmf(np.arange(units + 1), units, edge)

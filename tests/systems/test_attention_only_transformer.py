@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from mechtests.activations import run
+from mechtests.activations.capture import run
 from mechtests.instruments import Heads, along_paths, attributions, score_terms
-from mechtests.systems.attention_only_transformer import AttentionOnlyConfig, AttentionOnlyTransformer
+from mechtests.systems.induction.transformer import AttentionOnlyConfig, AttentionOnlyTransformer
 
 SMALL = AttentionOnlyConfig(d_vocab=11, n_ctx=9, d_model=12, n_heads=3, d_head=4)
 

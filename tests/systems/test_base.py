@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mechtests import Edit, Head, System, at, keep_only, mean, patch, replace, resample, scale, zero
-from mechtests.activations import rows_within
+from mechtests.activations.capture import rows_within
+from mechtests.activations.interventions import SiteError, record_edits
 from mechtests.cache import Cache
-from mechtests.interventions import SiteError, noted
 from mechtests.systems.base import ChangedWeightsError, Derived
 
 
@@ -682,7 +682,7 @@ class TestSweep:
 
     def test_ablations_may_be_edits_or_lists_of_them_and_are_noted(self):
         system, x = System(made(BUILDS["chain"]), "chain"), normal(10, 8)
-        with noted() as words:
+        with record_edits() as words:
             plain, one, two = system.sweep(x, ["3"], [[], zero("1"), (zero("1"), scale("2", 2))])
         assert list(words) == ["zero 1", "scale by 2 2"]
         assert plain["3"].equal(system.module(x))

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mechtests import CheckpointError
+from mechtests.activations.interventions import replace, zero
 from mechtests.cache import Cache
 from mechtests.instruments import causal_mask
-from mechtests.interventions import replace, zero
 from mechtests.systems import CausalLM, Head
 
 transformers = pytest.importorskip("transformers", reason="pip install 'mechtests[hf]'")
@@ -510,7 +510,10 @@ class TestRefused:
 
 
 def test_mechtests_is_imported_without_the_library():
-    code = "import sys, mechtests, mechtests.plugin; from mechtests.systems import CausalLM; print(*sys.modules)"
+    code = (
+        "import sys, mechtests, mechtests.pytest_plugin.plugin; from mechtests.systems import CausalLM; "
+        "print(*sys.modules)"
+    )
     asked = [sys.executable, "-c", code]
     found = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert "transformers" not in found.stdout.split()

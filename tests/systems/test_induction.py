@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from mechtests import CheckpointError, Head, at, zero
+from mechtests.activations.interventions import SiteError, record_edits
 from mechtests.cache import Cache
 from mechtests.checkpoints import Provenance, save
-from mechtests.interventions import SiteError, noted
 from mechtests.systems import Induction
-from mechtests.systems.attention_only_transformer import AttentionOnlyConfig, AttentionOnlyTransformer
+from mechtests.systems.induction.transformer import AttentionOnlyConfig, AttentionOnlyTransformer
 
 SMALL = AttentionOnlyConfig(d_vocab=11, n_ctx=9, d_model=12, n_heads=3, d_head=4)
 TOKENS = torch.randint(11, (5, 9), generator=torch.Generator().manual_seed(0))
@@ -57,7 +57,7 @@ def test_losses_are_those_of_the_tokens_after_the_first(model):
 
 def test_losses_are_kept_and_the_logits_they_come_of_are_not(model):
     def edited():
-        with noted() as edits:
+        with record_edits() as edits:
             return model.losses(TOKENS, zero(model.head(Head(0, 1)))), list(edits)
 
     (first, told), (again, told_again) = edited(), edited()

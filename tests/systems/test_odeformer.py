@@ -8,17 +8,17 @@ import torch
 from torch.nn.functional import pad
 
 from mechtests import mean, patch, resample, scale, zero
+from mechtests.activations.interventions import SiteError
 from mechtests.cache import Cache
 from mechtests.checkpoints import CheckpointError, Provenance, save
 from mechtests.families.ode import Linear, LinearPlane, Logistic, LotkaVolterra
 from mechtests.families.ode.odebench import Odebench
 from mechtests.instruments.attention import value_weighted
-from mechtests.interventions import SiteError
 from mechtests.systems import Head, Odeformer, odeformer_package
 from mechtests.systems.odeformer import TrajectoryError
-from mechtests.systems.odeformer_equations import Written, r2
-from mechtests.systems.odeformer_modules import OdeformerModules
-from mechtests.systems.odeformer_package import OdeformerConfig, build
+from mechtests.systems.odeformer.equations import Written, r2
+from mechtests.systems.odeformer.modules import OdeformerModules
+from mechtests.systems.odeformer.package import OdeformerConfig, build
 
 package = pytest.importorskip("odeformer.model.transformer", reason="pip install --no-deps odeformer==0.1.7")
 

@@ -11,12 +11,12 @@ import torch
 
 from mechtests.cache import Cache
 from mechtests.checkpoints import CheckpointError, read
+from mechtests.checkpoints.restricted_pickle import InertFile
 from mechtests.cli import main
 from mechtests.families.ode import Logistic
-from mechtests.inert_pickle import InertFile
 from mechtests.systems import Odeformer
-from mechtests.systems.odeformer_package import PUBLISHED, OdeformerConfig, build
-from mechtests.systems.odeformer_published import ADDRESS, SIZE, import_published
+from mechtests.systems.odeformer.package import PUBLISHED, OdeformerConfig, build
+from mechtests.systems.odeformer.published import ADDRESS, SIZE, import_published
 
 pytest.importorskip("odeformer", reason="pip install --no-deps odeformer==0.1.7")
 

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mechtests.families.ode import Equations, Linear, LinearPlane, equations, place, terms
-from mechtests.systems.odeformer_package import OdeformerConfig, OdeformerMissingError, build
-from mechtests.systems.odeformer_tokens import EquationTokens, FloatTokens, UntokenisableError, encode_points
+from mechtests.systems.odeformer.package import OdeformerConfig, OdeformerMissingError, build
+from mechtests.systems.odeformer.tokens import EquationTokens, FloatTokens, UntokenisableError, encode_points
 
 pytest.importorskip("odeformer", reason="pip install --no-deps odeformer==0.1.7")
 

@@ -18,11 +18,11 @@ odeformer = system_fixture("odeformer", Odeformer.load, "*.safetensors", "python
 """
 
 CLAIM = """
-from mechtests import Exact, Source, claim
+from mechtests import Value, Source, claim
 
-@claim("odeformer/toy/steep", "It attends.", source=Source("x"), expect=Exact(above=0), kind="structural")
+@claim("odeformer/toy/steep", "It attends.", source=Source("x"), expect=Value(above=0), kind="structural")
 def test_it_attends(odeformer, evidence):
-    evidence.exact(odeformer.W_OV(0).sum())
+    evidence.value(odeformer.W_OV(0).sum())
 """
 
 

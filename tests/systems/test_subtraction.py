@@ -11,13 +11,13 @@ from torch import nn
 
 from mechtests import CheckpointError, Head, checkpoints, scale, zero
 from mechtests import replace as replaced
-from mechtests.activations import SiteError, run
+from mechtests.activations.capture import SiteError, run
 from mechtests.cache import Cache
 from mechtests.checkpoints import Provenance
 from mechtests.families import Problems, SubtractionProblems
 from mechtests.systems import Subtraction
 from mechtests.systems.subtraction import sign_correct, sign_difference, sign_loss
-from mechtests.systems.subtraction_transformer import (
+from mechtests.systems.subtraction.transformer import (
     EQUALS,
     MINUS,
     PLUS,

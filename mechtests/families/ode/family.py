@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from mechtests.curve import Curve
-from mechtests.families.family import Drawing, Family, Integer, Point, Real
+from mechtests.families.curve import Curve
+from mechtests.families.family import Family, Integer, Point, Real, Rendering
 from mechtests.families.ode.trajectories import Trajectories
 
 Range = tuple[float, float]
@@ -76,12 +76,12 @@ class OdeFamily(Family[Trajectories]):
         drawn = {name: one.sample(n, generator) for name, one in self.parameters.items()}
         return self.build(**{name: values.to(device) for name, values in drawn.items()})
 
-    def describe(self, point: Point) -> Drawing:
+    def describe(self, point: Point) -> Rendering:
         """The parameters in words, and each dimension over time."""
         made = self.at([point])
         times = tuple(made.times[0].tolist())
         curves = (Curve(f"x_{i}", times, tuple(states.tolist())) for i, states in enumerate(made.states[0].T))
-        return Drawing(super().describe(point).text, tuple(curves))
+        return Rendering(super().describe(point).text, tuple(curves))
 
     def _disturbed(self, made: Trajectories, draw: Int[Tensor, " trajectory"]) -> Trajectories:
         if self.noise:

@@ -1,0 +1,1 @@
+"""Reading activations in a forward pass, and changing them."""

@@ -1,0 +1,106 @@
+"""What is worked out of a system alone and asked for by many claims: worked out once, and kept in its cache."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Protocol, TypeVar, get_args, get_origin
+
+from torch import Tensor
+
+from mechtests.cache.fingerprint import folder_fingerprint
+from mechtests.cache.tiers import Cache
+
+
+class _System(Protocol):
+    """What is asked of a system here."""
+
+    cache: Cache
+
+    @property
+    def kind(self) -> tuple[str, ...]: ...
+
+
+S = TypeVar("S", bound=_System)
+R = TypeVar("R")
+
+
+def memoized(function: Callable[[S], R]) -> Callable[[S], R]:
+    """Keep what ``function`` works out of a system in that system's cache, and on disk where the cache has one.
+
+    The function takes one argument, the system, and must depend on nothing else. It says what it returns: a tensor, or
+    a dataclass, a named tuple or a tuple of tensors. It is run again for other weights, other types of weights and
+    another kind of device, and when a Python file changes: one in its own folder, one of mechtests, or one that defines
+    the system's class or a layer. Code that lies elsewhere is not watched.
+
+    Raises:
+        TypeError: the function takes something else, or does not say that it returns one of these.
+    """
+    form = _Form.of(function)
+    name, code = f"{function.__module__}.{function.__qualname__}", folder_fingerprint(function)
+
+    @wraps(function)
+    def kept(system: S) -> R:
+        key = ("memoized", (name, code), system.kind)
+        found = [system.cache.get((*key, part)) for part in form.parts]
+        if any(tensor is None for tensor in found):
+            tensors = form.take(function(system))
+            found = [system.cache.put((*key, part), one) for part, one in zip(form.parts, tensors, strict=True)]
+        return form.build(found)
+
+    return kept
+
+
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """How a function's result falls into tensors.
+
+    Attributes:
+        function: the function's name.
+        parts: the tensors' names; the empty one where the result is a tensor itself.
+        build: from the tensors to the result.
+    """
+
+    function: str
+    parts: tuple[str, ...]
+    build: Callable[[Sequence[Any]], Any]
+
+    @classmethod
+    def of(cls, function: Callable[..., object]) -> "_Form":
+        name = function.__qualname__
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        except NameError as error:
+            raise TypeError(f"@memoized {name}: its annotations cannot be read here ({error}).") from error
+        if len(signature.parameters) != 1:
+            raise TypeError(f"@memoized {name}: expected one parameter, the system. Found {signature}.")
+        made: Any = signature.return_annotation
+        if isinstance(made, type) and dataclasses.is_dataclass(made):
+            parts = tuple(field.name for field in dataclasses.fields(made) if field.init)
+            return cls(name, parts, lambda tensors: made(**dict(zip(parts, tensors, strict=True))))
+        if isinstance(made, type) and issubclass(made, tuple) and hasattr(made, "_fields"):
+            return cls(name, made._fields, lambda tensors: made(*tensors))
+        if get_origin(made) is tuple and ... not in get_args(made):
+            return cls(name, tuple(map(str, range(len(get_args(made))))), tuple)
+        # The type that jaxtyping makes of Float[Tensor, "unit"] tells what array it is.
+        if isinstance(made, type) and issubclass(getattr(made, "array_type", made), Tensor):
+            return cls(name, ("",), lambda tensors: tensors[0])
+        raise TypeError(
+            f"@memoized {name}: expected a return type that is a tensor, or a dataclass, a named tuple or a tuple of "
+            f"tensors (as in tuple[Tensor, Tensor]). Found {signature}."
+        )
+
+    def take(self, result: Any) -> list[Tensor]:
+        """The tensors of ``result``, in the order of the parts."""
+        if self.parts == ("",):
+            tensors = [result]
+        elif isinstance(result, tuple):
+            tensors = list(result)
+        else:
+            tensors = [getattr(result, part, None) for part in self.parts]
+        if len(tensors) != len(self.parts) or not all(isinstance(tensor, Tensor) for tensor in tensors):
+            raise TypeError(
+                f"@memoized {self.function}: expected {len(self.parts)} tensors, as it says that it returns. "
+                f"Found {', '.join(type(tensor).__name__ for tensor in tensors)}."
+            )
+        return tensors

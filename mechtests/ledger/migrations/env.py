@@ -1,8 +1,0 @@
-"""Runs the migrations on the connection that :class:`mechtests.ledger.Ledger` holds, within its transaction."""
-
-from alembic import context
-
-from mechtests.ledger.tables import METADATA
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
-context.run_migrations()

@@ -1,0 +1,1 @@
+"""Judging checkpoints as they come: one with a reference beside it, or all that appear in a folder."""

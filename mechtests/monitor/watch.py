@@ -1,0 +1,154 @@
+"""Judging checkpoints as a training run writes them: each once, by its content, over restarts."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mechtests.checkpoints import CheckpointError, read
+from mechtests.monitor.verify import RESULTS, Run, Verified, VerifyError, verify
+from mechtests.results.record import ResultsError, read_results, write_text
+from mechtests.results.side import ComparisonError, Side, side_of
+
+SCHEMA = "mechtests-watch/1"
+MEMORY = "watched.json"
+
+_HEADER_AT_MOST = 100 << 20
+"""The longest header, in bytes, that safetensors itself would read."""
+
+
+class WatchError(Exception):
+    """A folder that cannot be watched: what was expected, what was found, what to do."""
+
+
+@dataclass
+class Watch:
+    """Judges the checkpoints of a folder, and of those within it.
+
+    What was judged is kept in ``watched.json`` of the output folder, so that a restart judges nothing twice.
+
+    Attributes:
+        folder: where checkpoints appear.
+        output: where a folder with a report goes for each.
+        run: how claims are judged.
+        baseline: what each is compared with; by default the one judged before it, of the same system.
+        tell: called with a line of text for what happens.
+    """
+
+    folder: Path
+    output: Path
+    run: Run
+    baseline: Side | None = None
+    tell: Callable[[str], None] = print
+    _judged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _unusable: set[str] = field(default_factory=set)
+    _unfinished: dict[Path, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise WatchError(
+                f"{self.folder}: no such folder. Make it first, or name the one that checkpoints appear in."
+            )
+        memory = self.output / MEMORY
+        try:
+            content = json.loads(memory.read_text(encoding="utf-8"))
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"schema {content['schema']!r}")
+            self._judged = {str(sha256): dict(about) for sha256, about in content["judged"].items()}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WatchError(
+                f"{memory}: cannot be read as {SCHEMA} ({error!r}). Delete it to judge every checkpoint again."
+            ) from error
+
+    def look(self) -> list[Verified]:
+        """Judge every checkpoint that is whole and new, in the order in which they were written.
+
+        A file that is not whole yet is looked at again next time. One that cannot be judged is told of once.
+        """
+        found = []
+        for path in self._files():
+            why = unfinished(path)
+            if why is not None:
+                if self._unfinished.get(path) != why:
+                    self.tell(f"{path}: not whole yet ({why}); looked at again later")
+                self._unfinished[path] = why
+                continue
+            self._unfinished.pop(path, None)
+            sha256 = _sha256(path)
+            if sha256 is None or sha256 in self._judged or sha256 in self._unusable:
+                continue
+            verified = self._judge(path, sha256)
+            found += [verified] if verified else []
+        return found
+
+    def _judge(self, path: Path, sha256: str) -> Verified | None:
+        place = self.output / (re.sub(r"[^\w.-]", "_", path.stem) + f"-{sha256[:12]}")
+        self.tell(f"{path}: judging")
+        try:
+            verified = verify([str(path)], place, self.run, self.baseline or self._last(path))
+        except (CheckpointError, ComparisonError, VerifyError) as error:
+            if _sha256(path) == sha256:
+                self._unusable.add(sha256)
+                self.tell(f"{path}: not judged: {error}")
+            return None
+        judged = {claim["checkpoint"]["sha256"] for claim in verified.document["claims"] if claim["checkpoint"]}
+        if sha256 not in judged:
+            return None  # it was replaced while it was judged; what is there now is looked at next
+        systems = sorted({claim["system"] for claim in verified.document["claims"]})
+        self._judged[sha256] = {"name": path.stem, "results": str((place / RESULTS).absolute()), "systems": systems}
+        write_text(self.output / MEMORY, json.dumps({"schema": SCHEMA, "judged": self._judged}, indent=1) + "\n")
+        return verified
+
+    def _files(self) -> list[Path]:
+        """The checkpoints there are, in the order in which they were written."""
+        found = []
+        for path in self.folder.rglob("*.safetensors"):
+            try:
+                found.append((path.stat().st_mtime_ns, path))
+            except FileNotFoundError:
+                continue  # gone since
+        return [path for _, path in sorted(found)]
+
+    def _last(self, path: Path) -> Side | None:
+        """The checkpoint judged before, of the same system as the one at ``path``."""
+        system = read(path)[0].provenance.system
+        for about in reversed(self._judged.values()):
+            if system in about.get("systems", ()):
+                try:
+                    return side_of(read_results(Path(about["results"])), about["name"])
+                except ResultsError as error:
+                    self.tell(f"{error} Nothing to compare with.")
+                    return None
+        return None
+
+
+def unfinished(path: Path) -> str | None:
+    """Why the safetensors file at ``path`` is not whole; ``None`` where its size is what its header says."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            if len(start) < 8 or not 2 <= length <= min(size - 8, _HEADER_AT_MOST):
+                return f"{size:,} bytes without a whole header"
+            header = json.loads(file.read(length))
+        ends = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except OSError as error:
+        return str(error.strerror)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return "its header cannot be read"
+    return None if size == expected else f"{size:,} of {expected:,} bytes"
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None  # gone since

@@ -1,0 +1,1 @@
+"""The contract with every reader: records of verdicts, files of results, what is on record, and the ledger."""
