@@ -28,9 +28,11 @@ from mechtests.families.ode import (
     solved,
     terms,
 )
-from mechtests.systems.odeformer_equations import Vocabulary
+from mechtests.systems.odeformer.equations import Vocabulary
+from mechtests.systems.odeformer.package import OdeformerConfig
 from odeformer_trees import Pool
 
+CONFIG = OdeformerConfig(emb_emb_dim=32)
 LONGEST = 58
 """Words of an equation at most, without the end mark."""
 POINTS = (50, 200)

@@ -32,9 +32,9 @@ from mechtests.families.ode import (
     Trajectories,
     terms,
 )
-from mechtests.systems.odeformer_decoding import greedy
-from mechtests.systems.odeformer_equations import Vocabulary, Written, r2
-from mechtests.systems.odeformer_package import OdeformerConfig, build, environment
+from mechtests.systems.odeformer.decoding import greedy
+from mechtests.systems.odeformer.equations import Vocabulary, Written, r2
+from mechtests.systems.odeformer.package import OdeformerConfig, build, environment
 from odeformer_data import points_read, term_expression, without_system
 from odeformer_package_samples import FILE as PACKAGE_SAMPLES
 

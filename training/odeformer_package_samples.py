@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mechtests.systems.odeformer_package import OdeformerConfig, environment
+from mechtests.systems.odeformer.package import OdeformerConfig, environment
 
 HERE = Path(__file__).parent
 FILE = HERE.parent / "tests" / "training" / "odeformer_package_samples.json"

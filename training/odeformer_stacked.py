@@ -40,7 +40,7 @@ class Stacked(nn.Module):
     """The weights of a ``ModelWrapper`` of the package, stacked by kind.
 
     Args:
-        model: as :func:`mechtests.systems.odeformer_package.build` makes it. Its weights are copied.
+        model: as :func:`mechtests.systems.odeformer.package.build` makes it. Its weights are copied.
         products: the type in which matrices are multiplied: bfloat16 where the processor has instructions for it.
     """
 
@@ -49,9 +49,6 @@ class Stacked(nn.Module):
         state = model.state_dict()
         self.products = products
         self.heads: int = model.encoder.n_heads
-        self._layers = {
-            stack: [len(getattr(model, stack).attentions), _PARTS] for stack in ("encoder", "decoder")
-        }
         self._places: dict[str, list[list[str]]] = {}
         for stack in ("encoder", "decoder"):
             layers = range(len(getattr(model, stack).attentions))
@@ -113,7 +110,7 @@ class Stacked(nn.Module):
         while f"embedder.hidden_layers.{layer}.weight" in self._single:
             x = silu(self._linear(x, f"embedder.hidden_layers.{layer}"))
             layer += 1
-        x = self._normal(self._linear(x, "embedder.fc").float(), "encoder.layer_norm_emb")
+        x = self._normal(_wide(self._linear(x, "embedder.fc")), "encoder.layer_norm_emb")
         for w in self._unbound("encoder"):
             q, k, v = self._product(x, w["qkv.weight"], w["qkv.bias"]).chunk(3, -1)
             x = _added(x, self._product(self._attended(q, k, v), w["out.weight"], w["out.bias"]), w, "norm1")
@@ -156,7 +153,7 @@ class Stacked(nn.Module):
             ]
         )
         asked = right >= 0
-        return self._product(y[asked], tables[0], self["decoder.proj.bias"]).float(), right[asked]
+        return _wide(self._product(y[asked], tables[0], self["decoder.proj.bias"])), right[asked]
 
     def _unbound(self, stack: str) -> list[dict[str, Tensor]]:
         """One layer after the other, in the type of products; queries are scaled here, once for all words."""
@@ -191,9 +188,14 @@ class Stacked(nn.Module):
     def _attended(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attention of all heads; queries come scaled. Its softmax is in float32."""
         q, k, v = (one.unflatten(-1, (self.heads, -1)).transpose(1, 2).flatten(0, 1) for one in (q, k, v))
-        scores = torch.bmm(q, k.mT).float() if mask is None else torch.baddbmm(mask, q, k.mT).float()
-        mixed = torch.bmm(scores.softmax(-1).to(v.dtype), v)
+        scores = torch.bmm(q, k.mT) if mask is None else torch.baddbmm(mask, q, k.mT)
+        mixed = torch.bmm(_wide(scores).softmax(-1).to(v.dtype), v)
         return mixed.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In single precision or better."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _added(x: Tensor, more: Tensor, w: Mapping[str, Tensor], name: str) -> Tensor:

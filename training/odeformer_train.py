@@ -20,14 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mechtests.checkpoints import Provenance, read, save
-from mechtests.systems.odeformer_equations import Vocabulary
-from mechtests.systems.odeformer_package import OdeformerConfig, build
-from odeformer_data import stream
+from mechtests.systems.odeformer.equations import Vocabulary
+from mechtests.systems.odeformer.package import OdeformerConfig, build
+from odeformer_data import CONFIG, Batch, stream
 from odeformer_stacked import Muon, SoftMantissas, Stacked
 
 HERE = Path(__file__).parent
 NAME = "mini"
-CONFIG = OdeformerConfig(emb_emb_dim=32)
 SAVE_EVERY = 25
 KEEP_EVERY = 25
 """Steps between checkpoints, which are all left under ``training/runs/``."""
@@ -71,10 +70,18 @@ def optimisers(model: Stacked, schedule: Schedule) -> tuple[Muon, torch.optim.Ad
 class Run:
     """A model on its way: what is saved, and what takes a step."""
 
-    def __init__(self, schedule: Schedule, seed: int, device: str, start: Path | None) -> None:
-        self.schedule, self.seed, self.device = schedule, seed, device
+    def __init__(
+        self,
+        schedule: Schedule,
+        seed: int,
+        device: str = "cpu",
+        start: Path | None = None,
+        config: OdeformerConfig = CONFIG,
+        home: Path = HERE,
+    ) -> None:
+        self.schedule, self.seed, self.device, self.config = schedule, seed, device, config
         torch.manual_seed(seed)
-        self.module: Any = build(CONFIG)
+        self.module: Any = build(config)
         self.before = 0
         if start is not None:
             checkpoint, tensors = read(start)
@@ -82,15 +89,15 @@ class Run:
             self.before = checkpoint.provenance.step
         self.model = Stacked(self.module).to(device)
         self.optimisers = optimisers(self.model, schedule)
-        self.vocabulary = Vocabulary(CONFIG)
+        self.vocabulary = Vocabulary(config)
         self.step = 0
         name = f"odeformer-{NAME}-seed{seed:02d}"
-        self.folder = HERE / "runs" / name
-        self.stable = HERE / "runs" / f"{name}-muon.safetensors"
+        self.folder = home / "runs" / name
+        self.stable = home / "runs" / f"{name}-muon.safetensors"
         self.falling = self.stable.with_stem(f"{self.stable.stem}-fall")
-        self.curve = HERE / "curves" / f"{name}.jsonl"
+        self.curve = home / "curves" / f"{name}.jsonl"
 
-    def take_step(self, batch: Any) -> float:
+    def take_step(self, batch: Batch) -> float:
         scale = self.schedule.scale(self.step)
         for optimiser, rate in zip(self.optimisers, (self.schedule.muon, self.schedule.adamw), strict=True):
             optimiser.param_groups[0]["lr"] = rate * scale
@@ -148,7 +155,7 @@ class Run:
         kept = nn.ModuleDict({name: getattr(self.module, name) for name in ("embedder", "encoder", "decoder")})
         step = self.before + self.step
         path = self.folder / (f"{NAME}-seed{self.seed:02d}.safetensors" if last else f"step{step:05d}.safetensors")
-        provenance = Provenance("odeformer", asdict(CONFIG), NAME, self.seed, step, last, commit(), metrics)
+        provenance = Provenance("odeformer", asdict(self.config), NAME, self.seed, step, last, commit(), metrics)
         save(path, kept.half(), provenance)
         kept.float()
         return path

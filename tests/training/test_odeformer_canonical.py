@@ -9,7 +9,7 @@ pytest.importorskip("odeformer")
 
 import odeformer_canonical as canonical
 
-from mechtests.systems.odeformer_package import OdeformerConfig, environment
+from mechtests.systems.odeformer.package import OdeformerConfig, environment
 
 
 @pytest.fixture(scope="module")
