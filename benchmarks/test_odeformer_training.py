@@ -106,5 +106,7 @@ def test_systems_are_drawn_many_times_as_fast_as_by_the_package(capsys):
         number = sum(len(one.equations) for one in sampled)
         ratio = theirs * number / ours
         with capsys.disabled():
-            print(f"\n{dimension} dimension(s): {number / ours:.0f} systems per second, {ratio:.0f} times the package's")
+            print(
+                f"\n{dimension} dimension(s): {number / ours:.0f} systems per second, {ratio:.0f} times the package's"
+            )
         assert ratio > GENERATOR_RATIO

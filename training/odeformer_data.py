@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import odeformer_canonical as canonical
 import torch
 from jaxtyping import Float, Int
+from odeformer_trees import Pool
 from torch import Tensor
 
-import odeformer_canonical as canonical
 from mechtests.families.ode import (
     Equations,
     Exponential,
@@ -23,14 +24,13 @@ from mechtests.families.ode import (
     Linear,
     LinearPlane,
     Logistic,
-    Trajectories,
     Term,
+    Trajectories,
     solved,
     terms,
 )
 from mechtests.systems.odeformer.equations import Vocabulary
 from mechtests.systems.odeformer.package import OdeformerConfig
-from odeformer_trees import Pool
 
 CONFIG = OdeformerConfig(emb_emb_dim=32)
 LONGEST = 58
@@ -143,7 +143,11 @@ def in_words(vocabulary: Vocabulary, equations: list[list["str | float"]]) -> li
     floats = [word for equation in equations for word in equation if isinstance(word, float)]
     encoded = iter(vocabulary._equations._floats.encode(torch.tensor(floats, dtype=torch.float64)).tolist())
     return [
-        [number for word in equation for number in (next(encoded) if isinstance(word, float) else (_id(vocabulary, word),))]
+        [
+            number
+            for word in equation
+            for number in (next(encoded) if isinstance(word, float) else (_id(vocabulary, word),))
+        ]
         for equation in equations
     ]
 

@@ -3,24 +3,26 @@
 Systems that it never saw: of the families that claims are about, and drawn by the package's own generator
 (``odeformer_package_samples.py``). One row per checkpoint and kind of system is added to
 ``training/curves/odeformer-evaluation.jsonl``, and a table is printed, with exact (Clopper-Pearson) 95 % intervals.
+``--into FOLDER`` copies the checkpoint there, with these figures in its header: so a checkpoint is made ready to ship.
 """
 
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import odeformer_canonical as canonical
 import torch
-from safetensors.torch import load_file
+from odeformer_data import points_read, term_expression, without_system
+from odeformer_package_samples import FILE as PACKAGE_SAMPLES
 from scipy.integrate import solve_ivp
 from scipy.stats import binomtest
-from torch import Tensor
+from torch import Tensor, nn
 
-import odeformer_canonical as canonical
-from mechtests.checkpoints import read
+from mechtests.checkpoints import Checkpoint, fill, read, save
 from mechtests.families.ode import (
     Equations,
     Exponential,
@@ -35,8 +37,6 @@ from mechtests.families.ode import (
 from mechtests.systems.odeformer.decoding import greedy
 from mechtests.systems.odeformer.equations import Vocabulary, Written, r2
 from mechtests.systems.odeformer.package import OdeformerConfig, build, environment
-from odeformer_data import points_read, term_expression, without_system
-from odeformer_package_samples import FILE as PACKAGE_SAMPLES
 
 CURVE = Path(__file__).parent / "curves" / "odeformer-evaluation.jsonl"
 LONGEST = 59
@@ -46,7 +46,7 @@ FAMILIES = {
     "linear": Linear(),
     "logistic": Logistic(),
     "exponential": Exponential(),
-    "linear, two dimensions": LinearPlane(),
+    "linear_plane": LinearPlane(),
     "hyperbolic": Hyperbolic(),
     "harmonic": Harmonic(),
 }
@@ -89,7 +89,7 @@ def held_out_package(n: int) -> dict[str, list[HeldOut]]:
     """Up to ``n`` systems of each dimension that the package drew, at the points that its training reads."""
     document = json.loads(PACKAGE_SAMPLES.read_text())
     chosen = {}
-    for dimension, name in ((1, "package, one dimension"), (2, "package, two dimensions")):
+    for dimension, name in ((1, "package_1d"), (2, "package_2d")):
         by_points: dict[int, list[dict[str, Any]]] = {}
         for sample in document[str(dimension)]["samples"][:n]:
             by_points.setdefault(sample["points"], []).append(sample)
@@ -161,27 +161,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--systems", type=int, default=256, help="per kind")
+    parser.add_argument("--into", type=Path, help="the folder for copies with these figures in their headers")
+    parser.add_argument("--kinds", nargs="+", help="of systems; without it, all")
     options = parser.parse_args()
     torch.set_num_threads(1)
     examples = held_out_families(options.systems) | held_out_package(options.systems)
+    examples = {kind: groups for kind, groups in examples.items() if kind in (options.kinds or examples)}
     for path in options.checkpoints:
-        checkpoint, _ = read(path)
+        checkpoint, tensors = read(path)
         config = OdeformerConfig(**checkpoint.provenance.config)
         model: Any = build(config)
-        model.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+        fill(model, tensors, path)
         model.eval()
         vocabulary = Vocabulary(config)
         print(f"{checkpoint.name}, step {checkpoint.provenance.step}\n\n| systems | n | {' | '.join(MEASURES)} |")
         print("| --- | --- | --- | --- | --- |")
+        metrics: dict[str, float] = {}
         for kind, groups in examples.items():
             rows = [row for group in groups for row in judged(model, vocabulary, group)]
             right = {measure: sum(row[measure] for row in rows) for measure in MEASURES}
             cells = [_interval(count, len(rows)) for count in right.values()]
             print(f"| {kind} | {len(rows)} | {' | '.join(cells)} |", flush=True)
+            metrics |= {f"{kind}_{measure}": count / len(rows) for measure, count in right.items()}
             record = {"checkpoint": checkpoint.name, "step": checkpoint.provenance.step, "kind": kind, "n": len(rows)}
             with CURVE.open("a") as file:
                 file.write(json.dumps(record | right) + "\n")
+        if options.into is not None:
+            kept = nn.ModuleDict({name: getattr(model, name) for name in ("embedder", "encoder", "decoder")}).half()
+            save(options.into / _name(checkpoint), kept, replace(checkpoint.provenance, metrics=metrics))
         print()
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    made = checkpoint.provenance
+    name = f"{made.recipe}-seed{made.seed:02d}"
+    return f"{name}.safetensors" if made.final else f"{name}-step{made.step:05d}.safetensors"
 
 
 def _interval(count: int, n: int) -> str:

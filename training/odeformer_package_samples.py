@@ -6,10 +6,12 @@ that takes more than a second), processor time counts here, so that a busy machi
 """
 
 import argparse
+import inspect
 import json
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,9 @@ class PackageGenerator:
         self.environment.rng = np.random.RandomState(seed)
         self.discarded: Counter[str] = Counter()
         self._stopped: type[BaseException] = utils.MyTimeoutError
-        self._integrate = generators._integrate_ode.__wrapped__
-        self._solved = False
-        generators._integrate_ode = self._integrated
+        self._integrate = inspect.unwrap(generators._integrate_ode)
+        self._solved, self._slow = False, False
+        self._generators = generators
 
     def _integrated(self, y0: Any, times: Any, *rest: Any) -> Any:
         def stop(*_: Any) -> None:
@@ -57,12 +59,20 @@ class PackageGenerator:
 
     def draw(self, dimension: int) -> dict[str, Any]:
         """The next system that the package keeps."""
-        draw = type(self.environment)._gen_expr.__wrapped__
+        draw = inspect.unwrap(type(self.environment)._gen_expr)
+        original = self._generators._integrate_ode
+        self._generators._integrate_ode = self._integrated
+        try:
+            return self._kept(draw, dimension)
+        finally:
+            self._generators._integrate_ode = original
+
+    def _kept(self, draw: Callable[..., tuple[dict[str, Any], list[str]]], dimension: int) -> dict[str, Any]:
         while True:
             self._solved, self._slow = False, False
             sample, errors = draw(self.environment, True, dimension=dimension)
             if not errors:
-                return dict(sample)
+                return sample
             if "simplification" in errors[0]:
                 self.discarded["simplification"] += 1
             else:

@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, embedding, layer_norm, linear, pad, silu
-
 from odeformer_data import Batch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, embedding, layer_norm, linear, silu
 
 _PARTS: Mapping[str, tuple[str, ...]] = {
     "qkv": ("attentions.{}.q_lin", "attentions.{}.k_lin", "attentions.{}.v_lin"),
@@ -137,18 +136,20 @@ class Stacked(nn.Module):
 
         for w in self._unbound("decoder"):
             qkv = by_bucket(self._product(y, w["qkv.weight"], w["qkv.bias"]))
-            seen = [self._attended(*one.chunk(3, -1), later[: one.shape[1], : one.shape[1]]).flatten(0, 1) for one in qkv]
+            seen = [
+                self._attended(*one.chunk(3, -1), later[: one.shape[1], : one.shape[1]]).flatten(0, 1) for one in qkv
+            ]
             y = _added(y, self._product(torch.cat(seen), w["out.weight"], w["out.bias"]), w, "norm1")
             q = by_bucket(self._product(y, w["cross_q.weight"], w["cross_q.bias"]))
             kv = self._product(encoded, w["cross_kv.weight"], w["cross_kv.bias"]).split(rows)
-            seen = [
-                self._attended(one, *both.chunk(2, -1)).flatten(0, 1) for one, both in zip(q, kv, strict=True)
-            ]
+            seen = [self._attended(one, *both.chunk(2, -1)).flatten(0, 1) for one, both in zip(q, kv, strict=True)]
             y = _added(y, self._product(torch.cat(seen), w["cross_out.weight"], w["cross_out.bias"]), w, "norm15")
             y = self._feed_forward(y, w)
         right = torch.cat(
             [
-                words[:, 1:].masked_fill(torch.arange(1, words.shape[1], device=y.device) >= lengths[:, None], -1).flatten()
+                words[:, 1:]
+                .masked_fill(torch.arange(1, words.shape[1], device=y.device) >= lengths[:, None], -1)
+                .flatten()
                 for words, lengths in zip(batch.words, batch.lengths, strict=True)
             ]
         )
@@ -164,7 +165,9 @@ class Stacked(nn.Module):
                 weight: Tensor = self[name]
                 if part.startswith("qkv"):
                     width = weight.shape[1] // 3
-                    scale = torch.cat([weight.new_full((width,), (width // self.heads) ** -0.5), weight.new_ones(2 * width)])
+                    scale = torch.cat(
+                        [weight.new_full((width,), (width // self.heads) ** -0.5), weight.new_ones(2 * width)]
+                    )
                     weight = weight * (scale[:, None] if weight.ndim == 3 else scale)
                 elif part.startswith("cross_q."):
                     weight = weight * (weight.shape[1] // self.heads) ** -0.5

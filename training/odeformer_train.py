@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from odeformer_data import CONFIG, Batch, stream
+from odeformer_stacked import Muon, SoftMantissas, Stacked
 from run import commit, cut
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -22,8 +24,6 @@ from torch import nn
 from mechtests.checkpoints import Provenance, read, save
 from mechtests.systems.odeformer.equations import Vocabulary
 from mechtests.systems.odeformer.package import OdeformerConfig, build
-from odeformer_data import CONFIG, Batch, stream
-from odeformer_stacked import Muon, SoftMantissas, Stacked
 
 HERE = Path(__file__).parent
 NAME = "mini"
@@ -135,7 +135,9 @@ class Run:
         tensors = load_file(path)
         step, before, *_ = tensors["at"].tolist()
         if path == self.stable and step > self.schedule.turn:
-            raise SystemExit(f"{path} is at step {step}, past the start of the fall at {self.schedule.turn}: ask for more.")
+            raise SystemExit(
+                f"{path} is at step {step}, past the start of the fall at {self.schedule.turn}: ask for more."
+            )
         self.step, self.before = step, before
         with torch.no_grad():
             for name in self.model.names():

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import odeformer_canonical as canonical
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-
-import odeformer_canonical as canonical
 
 BINARY, UNARY = (1, 5), (0, 3)
 """Operators drawn per right-hand side: from, to."""
