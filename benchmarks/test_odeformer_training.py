@@ -8,6 +8,7 @@ import pytest
 import torch
 from odeformer_data import Batch, bucketed, family_rows, package_rows, package_systems
 from odeformer_mini import loss_of
+from odeformer_package_samples import PackageGenerator
 from odeformer_stacked import Muon, SoftMantissas, Stacked
 from torch.nn.functional import pad
 
@@ -89,24 +90,19 @@ def test_a_step_takes_a_fraction_of_the_package_s(sides, batch, capsys):
     assert ratio > STEP_RATIO
 
 
-def test_systems_are_drawn_many_times_as_fast_as_by_the_package(capsys):
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_systems_are_drawn_many_times_as_fast_as_by_the_package(dimension, capsys):
     """Systems left after all filters, per second of processor time; the package in the same process."""
-    from odeformer_package_samples import PackageGenerator
-
-    for dimension in (1, 2):
-        package = PackageGenerator(0)
-        package.draw(dimension)
-        odeformer_data.pool(dimension)
-        generator = torch.Generator().manual_seed(1)
-        theirs = processor_seconds(lambda: [package.draw(dimension) for _ in range(8)]) / 8
-        sampled = []
-        ours = processor_seconds(
-            lambda: sampled.extend(package_systems(1000, dimension, list(range(50, 200, 16)), generator))
-        )
-        number = sum(len(one.equations) for one in sampled)
-        ratio = theirs * number / ours
-        with capsys.disabled():
-            print(
-                f"\n{dimension} dimension(s): {number / ours:.0f} systems per second, {ratio:.0f} times the package's"
-            )
-        assert ratio > GENERATOR_RATIO
+    package = PackageGenerator(0)
+    package.draw(dimension)
+    odeformer_data.pool(dimension)
+    generator = torch.Generator().manual_seed(1)
+    theirs = processor_seconds(lambda: [package.draw(dimension) for _ in range(8)]) / 8
+    sampled = []
+    counts = list(range(50, 200, 16))
+    ours = processor_seconds(lambda: sampled.extend(package_systems(1000, dimension, counts, generator)))
+    number = sum(len(one.equations) for one in sampled)
+    ratio = theirs * number / ours
+    with capsys.disabled():
+        print(f"\n{dimension} dimension(s): {number / ours:.0f} systems per second, {ratio:.0f} times the package's")
+    assert ratio > GENERATOR_RATIO

@@ -135,7 +135,7 @@ def points_read(count: int) -> Int[Tensor, " kept"]:
     return torch.from_numpy(np.delete(np.arange(count), gone))
 
 
-# Words ------------------------------------------------------------------------------------------------------------------
+# Words ----------------------------------------------------------------------------------------------------------------
 
 
 def in_words(vocabulary: Vocabulary, equations: list[list["str | float"]]) -> list[list[int]]:
@@ -146,22 +146,10 @@ def in_words(vocabulary: Vocabulary, equations: list[list["str | float"]]) -> li
         [
             number
             for word in equation
-            for number in (next(encoded) if isinstance(word, float) else (_id(vocabulary, word),))
+            for number in (next(encoded) if isinstance(word, float) else (vocabulary.id(word),))
         ]
         for equation in equations
     ]
-
-
-@cache
-def _ids(vocabulary: Vocabulary) -> dict[str, int]:
-    return {}
-
-
-def _id(vocabulary: Vocabulary, word: str) -> int:
-    ids = _ids(vocabulary)
-    if word not in ids:
-        ids[word] = vocabulary.id(word)
-    return ids[word]
 
 
 def sums_written(system: Equations) -> list[list["str | float"]]:
@@ -195,7 +183,7 @@ def term_expression(term: Term, frequency: list[float]) -> canonical.Expression:
     return product
 
 
-# Families ---------------------------------------------------------------------------------------------------------------
+# Families -------------------------------------------------------------------------------------------------------------
 
 
 def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -245,7 +233,7 @@ def usable(trajectories: Trajectories) -> Trajectories:
     return made[(torch.stack(sizes) < 1e30).all(0)]
 
 
-# Chunks -----------------------------------------------------------------------------------------------------------------
+# Chunks ---------------------------------------------------------------------------------------------------------------
 
 BATCH = 128
 BUCKETS = 8

@@ -242,11 +242,11 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self, parameters: list[tuple[nn.Parameter, int]], lr: float, momentum: float = 0.95, weight_decay: float = 0.01
     ) -> None:
-        self.parts = {parameter: parts for parameter, parts in parameters}
+        self.parts = dict(parameters)
         super().__init__(list(self.parts), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002 - the base class has it
         for group in self.param_groups:
             by_shape: dict[tuple[int, ...], list[tuple[nn.Parameter, Tensor]]] = {}
             for parameter in group["params"]:

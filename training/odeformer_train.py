@@ -119,7 +119,7 @@ class Run:
         for number, optimiser in enumerate(self.optimisers):
             for index, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{number}.{index}.{slot}": tensor for slot, tensor in slots.items()}
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp")
         save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, unfinished)
         unfinished.replace(path)
@@ -166,7 +166,7 @@ class Run:
 def train(run: Run) -> None:
     """Take the steps that are left."""
     run.resume()
-    run.curve.parent.mkdir(exist_ok=True)
+    run.curve.parent.mkdir(parents=True, exist_ok=True)
     cut(run.curve, run.before + run.step)
     batches = stream(run.seed, run.step, run.vocabulary)
     losses: list[float] = []

@@ -61,7 +61,15 @@ def test_a_coefficient_that_vanishes_by_rounding_is_an_error() -> None:
     assert canonical.written_exactly(canonical.read(["mul", "0.00004", "x_0"])) == ["mul", 0.00004, "x_0"]
 
 
-@pytest.mark.parametrize("words", [["add", "x_0"], ["x_0", "x_0"], ["cos", "x_0"], ["pow", "x_0", "x_0"]])
-def test_words_that_are_no_expression_are_an_error(words: list[str]) -> None:
-    with pytest.raises(ValueError):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["add", "x_0"], "found the end"),
+        (["x_0", "x_0"], "more words after it"),
+        (["cos", "x_0"], "could not convert"),
+        (["pow", "x_0", "x_0"], "invalid literal"),
+    ],
+)
+def test_words_that_are_no_expression_are_an_error(words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         canonical.read(words)
