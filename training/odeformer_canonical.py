@@ -9,7 +9,7 @@ are sorted by ``Basic.compare``. One expression costs some 50 µs, where sympy t
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mpmath.libmp import from_rational
+from mpmath.libmp import from_rational  # type: ignore[import-untyped]
 
 Base = tuple[Any, ...]
 """``("x", i)``, ``("sum", terms)`` or ``("sin", terms)``, where ``terms`` is a frozen :data:`Expression`."""
@@ -163,7 +163,8 @@ def _rounded(words: list["str | float"]) -> list["str | float"]:
 
 
 def _sum(terms: Any) -> Node:
-    constant, rest = [], []
+    constant: list[Node] = []
+    rest: list[Node] = []
     for monomial, coefficient in terms:
         (rest if monomial else constant).append(_product(monomial, coefficient))
     rest.sort(key=lambda node: node[0])

@@ -22,7 +22,7 @@ from scipy.integrate import solve_ivp
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from mechtests.checkpoints import Checkpoint, fill, read, save
+from mechtests.checkpoints import Checkpoint, load, save
 from mechtests.families.ode import (
     Equations,
     Exponential,
@@ -168,12 +168,8 @@ def main() -> None:
     examples = held_out_families(options.systems) | held_out_package(options.systems)
     examples = {kind: groups for kind, groups in examples.items() if kind in (options.kinds or examples)}
     for path in options.checkpoints:
-        checkpoint, tensors = read(path)
-        config = OdeformerConfig(**checkpoint.provenance.config)
-        model: Any = build(config)
-        fill(model, tensors, path)
-        model.eval()
-        vocabulary = Vocabulary(config)
+        checkpoint, model = load(path, "odeformer", OdeformerConfig, _with_vocabulary)
+        vocabulary = model.vocabulary
         print(f"{checkpoint.name}, step {checkpoint.provenance.step}\n\n| systems | n | {' | '.join(MEASURES)} |")
         print("| --- | --- | --- | --- | --- |")
         metrics: dict[str, float] = {}
@@ -190,6 +186,12 @@ def main() -> None:
             kept = nn.ModuleDict({name: getattr(model, name) for name in ("embedder", "encoder", "decoder")}).half()
             save(options.into / _name(checkpoint), kept, replace(checkpoint.provenance, metrics=metrics))
         print()
+
+
+def _with_vocabulary(config: OdeformerConfig) -> Any:
+    model: Any = build(config)
+    model.vocabulary = Vocabulary(config)
+    return model.eval()
 
 
 def _name(checkpoint: Checkpoint) -> str:

@@ -136,13 +136,17 @@ class Stacked(nn.Module):
 
         for w in self._unbound("decoder"):
             qkv = by_bucket(self._product(y, w["qkv.weight"], w["qkv.bias"]))
-            seen = [
-                self._attended(*one.chunk(3, -1), later[: one.shape[1], : one.shape[1]]).flatten(0, 1) for one in qkv
-            ]
+            seen = []
+            for one in qkv:
+                q, k, v = one.chunk(3, -1)
+                seen.append(self._attended(q, k, v, later[: one.shape[1], : one.shape[1]]).flatten(0, 1))
             y = _added(y, self._product(torch.cat(seen), w["out.weight"], w["out.bias"]), w, "norm1")
-            q = by_bucket(self._product(y, w["cross_q.weight"], w["cross_q.bias"]))
+            queries = by_bucket(self._product(y, w["cross_q.weight"], w["cross_q.bias"]))
             kv = self._product(encoded, w["cross_kv.weight"], w["cross_kv.bias"]).split(rows)
-            seen = [self._attended(one, *both.chunk(2, -1)).flatten(0, 1) for one, both in zip(q, kv, strict=True)]
+            seen = []
+            for q, both in zip(queries, kv, strict=True):
+                k, v = both.chunk(2, -1)
+                seen.append(self._attended(q, k, v).flatten(0, 1))
             y = _added(y, self._product(torch.cat(seen), w["cross_out.weight"], w["cross_out.bias"]), w, "norm15")
             y = self._feed_forward(y, w)
         right = torch.cat(

@@ -228,14 +228,15 @@ class Programs:
         for k in range(int(lengths[0])):
             rows = torch.arange(int((lengths > k).sum()))
             operation, left, right, left_factor, right_factor, function, offset, slope = code[: len(rows), k].unbind(1)
-            picked = [constants[rows, place] for place in (left_factor, right_factor)]
-            picked[1][operation == 2] = 0.0  # a copy is a sum with nothing
+            second = constants[rows, right_factor]
+            second[operation == 2] = 0.0  # a copy is a sum with nothing
             changed = ((function > 0) | (slope != _ONE)).nonzero()[:, 0]
             steps.append(
                 _Step(
-                    left * n + rows,
-                    right * n + rows,
-                    *picked,
+                    left=left * n + rows,
+                    right=right * n + rows,
+                    left_factor=constants[rows, left_factor],
+                    right_factor=second,
                     products=(operation == 1).nonzero()[:, 0],
                     changed=changed,
                     offset=constants[changed, offset[changed]],
