@@ -95,7 +95,7 @@ class Run:
         self.folder = home / "runs" / name
         self.stable = home / "runs" / f"{name}-muon.safetensors"
         self.falling = self.stable.with_stem(f"{self.stable.stem}-fall")
-        self.curve = home / "curves" / f"{name}.jsonl"
+        self.curve = home / "curves" / f"{name}-muon.jsonl"
 
     def take_step(self, batch: Batch) -> float:
         scale = self.schedule.scale(self.step)
