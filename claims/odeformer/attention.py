@@ -67,7 +67,7 @@ def attention_on(model: Odeformer, harmonics: Trajectories) -> Attention:
     means = (plain, counted), (value, counted), (plain, first), (plain, second)
     by_query = [_mean(pattern, queries).unflatten(0, (cross, -1)) for pattern, queries in means]
     by_point = [one.mean(2).transpose(0, 1).cpu().unflatten(0, (encoder, -1)) for one in (encoder_plain, encoder_value)]
-    return Attention(*(by_query + by_point))
+    return Attention(*by_query, *by_point, activations["encoded"].norm(dim=-1).cpu())
 
 
 def profile(model: Odeformer, trajectories: Trajectories, head: Head) -> Float[Tensor, "trajectory point"]:
