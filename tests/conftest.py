@@ -7,11 +7,13 @@ import pytest
 # A run inside this process (pytester) has every module taken away that it was the first to load, and SQLAlchemy cannot
 # be loaded a second time.
 import mechtests.results.ledger  # noqa: F401
+from mechtests.systems import registry
 
 
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch):
-    """A run in this process is told nothing of what tests and runs before it read, as one of its own would be."""
+    """A run in this process knows nothing of what tests and runs before it read, nor of the systems they registered."""
+    monkeypatch.setattr(registry, "_SOURCES", dict(registry._SOURCES))
     heard, run = sys.modules["mechtests.cache.environment"], pytest.Pytester.inline_run
 
     def run_anew(self, *arguments, **options):

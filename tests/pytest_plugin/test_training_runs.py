@@ -38,15 +38,15 @@ def positive(toy, evidence, sign=1):
 '''
 
 UNIVERSAL = """
-import claims
+import toy_claims
 test_universal = mt.universality(
-    "toy/weights/universal", mt.findings(claims), source=POST, over="seeds", at_least=0.5
+    "toy/weights/universal", mt.findings(toy_claims), source=POST, over="seeds", at_least=0.5
 )
 """
 BY_RECIPE = """
-import claims
+import toy_claims
 test_universal = mt.universality(
-    "toy/weights/universal", mt.findings(claims), source=POST, over="by_recipe", at_least=0.5,
+    "toy/weights/universal", mt.findings(toy_claims), source=POST, over="by_recipe", at_least=0.5,
     recipes=["light", "heavy"],
 )
 """
@@ -59,7 +59,7 @@ def judged(pytester):
 
     def run(tests, weights=(1.0,) * 20):
         pytester.makeconftest(CONFTEST.replace("WEIGHTS", repr(weights)))
-        pytester.makepyfile(claims=CLAIMS, test_runs=HEAD + tests)
+        pytester.makepyfile(toy_claims=CLAIMS, test_runs=HEAD + tests)
         pytester.syspathinsert()
         pytester.runpytest_inprocess("-p", "no:cacheprovider")
         results = pytester.path / "reports" / "latest" / "results.json"
