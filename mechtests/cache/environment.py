@@ -1,7 +1,7 @@
 """What a result may depend on besides its arguments: the code that ran, the packages, the files that were read.
 
 A body of claims is any Python. What it comes to can be kept from run to run only if all of this is the same. So what
-the process runs, opens and asks of others is listened to; where something cannot be told, nothing is kept.
+the process runs, opens and asks of others is listened to; where something is not known, nothing is kept.
 
 Not heard are files that a library opens without Python's knowledge, and names of files in a folder that is listed.
 """
@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import distributions
 from pathlib import Path
 from types import CodeType
@@ -32,7 +33,7 @@ def _with_separator(paths: Iterable[str]) -> tuple[str, ...]:
 _PLACES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 _PLACES += [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
 _ELSEWHERE = _with_separator([*_PLACES, str(PACKAGE), "/proc", "/sys", "/dev"])
-"""Where Python, the packages and the system live: told by their versions, by a fingerprint, or by no file at all."""
+"""Where Python, the packages and the system live: known by their versions, by a fingerprint, or by no file at all."""
 _SCRIPTS = _with_separator([sysconfig.get_path("scripts")])
 _TOOLS = {".git", ".hypothesis", ".pytest_cache", "__pycache__", "reports"}
 """Folders of tools: what these read there, unasked by the project's code, says nothing of what a claim measures."""
@@ -60,13 +61,32 @@ _YOUNG = 60.0
 
 @dataclass(eq=False)
 class _Event:
-    """Something heard: a file was opened, code ran, or another process or a data base was asked."""
+    """Something heard: a file was opened, code ran, or another process or a data base was asked.
+
+    Attributes:
+        kind: ``file``, ``code`` or ``outside``.
+        path: of the file; the name of an event from outside.
+        subject: the file's state when it was opened, ``None`` where there was none; the code.
+        asked: whether code of the project asked for it.
+        of_a_model: whether the file is a model's, and says nothing of others.
+    """
 
     kind: str
     path: str
-    told: Any
+    subject: Any
     asked: bool
     of_a_model: bool = field(default=False)
+
+    @cached_property
+    def is_input(self) -> bool:
+        """Whether it is more than a tool's own file, or a folder or device that was opened."""
+        own = self.asked or _TOOLS.isdisjoint(Path(self.path).parts)
+        return own and (self.subject is None or stat.S_ISREG(self.subject[0]) or stat.S_ISFIFO(self.subject[0]))
+
+    @cached_property
+    def reads_environment(self) -> bool:
+        """Whether it is code that names the variables of the environment."""
+        return self.kind == "code" and bool(_names(self.subject) & _ENVIRONMENT)
 
 
 _events: list[_Event] = []
@@ -128,7 +148,7 @@ sys.addaudithook(_listen)
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of this process, told by how much was heard by then."""
+    """A moment of this process, by how much was heard by then."""
 
     heard: int
 
@@ -138,11 +158,11 @@ class Moment:
 
     def nothing_since(self, apart_from: Path) -> bool:
         """Whether nothing was heard since, other than of tools' own files and those in a folder."""
-        return not any(True for _ in _telling(_events[self.heard :], apart_from))
+        return not any(True for _ in _relevant(_events[self.heard :], apart_from))
 
 
 class _UnknownError(Exception):
-    """Something that a result may depend on cannot be told."""
+    """Something that a result may depend on is not known."""
 
 
 def surroundings(apart_from: Path) -> str | None:
@@ -169,7 +189,7 @@ def side_files(moment: Moment, covered: Collection[Path], apart_from: Path | Non
     They count for that model from now on, and not for others.
     """
     known = {os.path.abspath(path) for path in covered}
-    files = [event for event in _telling(_events[moment.heard :], apart_from) if event.kind == "file"]
+    files = [event for event in _relevant(_events[moment.heard :], apart_from) if event.kind == "file"]
     for event in files:
         event.of_a_model = True
     try:
@@ -179,23 +199,23 @@ def side_files(moment: Moment, covered: Collection[Path], apart_from: Path | Non
     return hashed(*contents) if contents else None
 
 
-def _telling(events: Iterable[_Event], apart_from: Path | None) -> Iterator[_Event]:
+def _relevant(events: Iterable[_Event], apart_from: Path | None) -> Iterator[_Event]:
     executed = {event.path for event in _events if event.kind == "code"}
+    left_out = os.path.join(apart_from, "") if apart_from else None
     for event in events:
         if event.kind == "file":
-            path = Path(event.path)
-            own = event.asked or _TOOLS.isdisjoint(path.parts)
-            usual = event.told is None or stat.S_ISREG(event.told[0]) or stat.S_ISFIFO(event.told[0])
-            if not (own and usual) or event.of_a_model or event.path in executed or apart_from in path.parents:
+            if not event.is_input or event.of_a_model or event.path in executed:
+                continue
+            if left_out and event.path.startswith(left_out):
                 continue
         yield event
 
 
 def _described(events: Iterable[_Event], apart_from: Path) -> list[str]:
-    found = list(_telling(events, apart_from))
+    found = list(_relevant(events, apart_from))
     if any(event.kind == "outside" for event in found):
         raise _UnknownError
-    code = {f"{event.path}\0{value_fingerprint(event.told)}" for event in found if event.kind == "code"}
+    code = {f"{event.path}\0{value_fingerprint(event.subject)}" for event in found if event.kind == "code"}
     return [*sorted(code), *_contents(event for event in found if event.kind == "file")]
 
 
@@ -207,13 +227,13 @@ def _contents(files: Iterable[_Event]) -> list[str]:
     """
     described = set()
     for event in files:
-        if event.told is not None and not stat.S_ISREG(event.told[0]):
+        if event.subject is not None and not stat.S_ISREG(event.subject[0]):
             raise _UnknownError
         try:
-            content = _hashed_file(event.path) if event.told else "none"
+            content = _hashed_file(event.path) if event.subject else "none"
         except OSError as error:
             raise _UnknownError from error
-        if _state(event.path) != event.told:
+        if _state(event.path) != event.subject:
             raise _UnknownError
         described.add(f"{event.path}\0{content}")
     return sorted(described)
@@ -245,7 +265,7 @@ def _hashed_file(path: str) -> str:
 
 def _environment() -> list[str]:
     """The variables that libraries read; all that there are, where the project's code reads any."""
-    reads = any(event.kind == "code" and _names(event.told) & _ENVIRONMENT for event in _events)
+    reads = any(event.reads_environment for event in _events)
     return sorted(
         f"{name}={value}"
         for name, value in os.environ.items()
