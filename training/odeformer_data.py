@@ -13,6 +13,7 @@ import numpy as np
 import odeformer_canonical as canonical
 import torch
 from jaxtyping import Float, Int
+from odeformer_families import signs, spread, sums_of_terms, uniform, usable
 from odeformer_trees import Pool
 from torch import Tensor
 
@@ -186,19 +187,6 @@ def term_expression(term: Term, frequency: list[float]) -> canonical.Expression:
 # Families -------------------------------------------------------------------------------------------------------------
 
 
-def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
-
-
-def spread(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Uniform in the logarithm."""
-    return uniform(n, math.log(low), math.log(high), generator).exp()
-
-
-def signs(n: int, generator: torch.Generator) -> Tensor:
-    return 2.0 * torch.randint(0, 2, (n,), generator=generator) - 1
-
-
 def families(n: int, points: int, generator: torch.Generator) -> list[Trajectories]:
     """About ``n`` valid trajectories of the families that claims are about, prepared as ``fit`` would."""
     g, k = generator, max(n // 10, 1)
@@ -223,14 +211,6 @@ def families(n: int, points: int, generator: torch.Generator) -> list[Trajectori
         LinearPlane(points=points).sample(4 * k, g),
     ]
     return [rescaled for one in made if len(rescaled := usable(one))]
-
-
-def usable(trajectories: Trajectories) -> Trajectories:
-    """The valid ones, rescaled, whose numbers are of a size that the model has words for."""
-    made = trajectories[trajectories.valid].rescaled()
-    assert isinstance(made.system, Equations)
-    sizes = made.states.abs().amax((1, 2)), made.system.coefficients.abs().amax((1, 2))
-    return made[(torch.stack(sizes) < 1e30).all(0)]
 
 
 # Chunks ---------------------------------------------------------------------------------------------------------------
@@ -292,8 +272,7 @@ def family_rows(n: int, count: int, generator: torch.Generator, vocabulary: Voca
             if whole > read:
                 places = torch.rand(len(one), whole, generator=generator).argsort(1)[:, :read].sort(1).values
                 one = one.at(places).rescaled()
-            assert isinstance(one.system, Equations)
-            words = in_words(vocabulary, sums_written(one.system))
+            words = in_words(vocabulary, sums_written(sums_of_terms(one)))
             rows += zip(vocabulary.points(one), words, strict=True)
     return [rows[i] for i in torch.randperm(len(rows), generator=generator)[:n].tolist()]
 

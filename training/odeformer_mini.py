@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from odeformer_families import signs, spread, sums_of_terms, uniform, usable
 from run import commit, cut, resume, save_state
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -81,19 +82,6 @@ def targets_of(vocabulary: Vocabulary, equations: Equations) -> tuple[Tensor, Te
 
 
 # What it learns from --------------------------------------------------------------------------------------------------
-
-
-def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
-
-
-def spread(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Uniform in the logarithm."""
-    return uniform(n, math.log(low), math.log(high), generator).exp()
-
-
-def signs(n: int, generator: torch.Generator) -> Tensor:
-    return 2.0 * torch.randint(0, 2, (n,), generator=generator) - 1
 
 
 def drawn(n: int, points: int, sums: list[Trajectories], generator: torch.Generator) -> list[Trajectories]:
@@ -162,21 +150,6 @@ def moving(trajectories: Trajectories, generator: torch.Generator) -> Trajectori
     last = trajectories.states[:, -(trajectories.states.shape[1] // 4) :]
     moved = ((last.amax(1) - last.amin(1)) > 1e-3 * last.shape[1]).any(-1)
     return trajectories[moved | (torch.rand(len(moved), generator=generator) < 0.1)]
-
-
-def usable(trajectories: Trajectories) -> Trajectories:
-    """The valid ones, rescaled, whose numbers are of a size that the model has words for."""
-    made = trajectories[trajectories.valid].rescaled()
-    system = sums_of_terms(made)
-    largest = made.states.abs().amax((1, 2)), system.coefficients.abs().amax((1, 2)), system.frequency.abs().amax(1)
-    return made[(torch.stack(largest) < 1e30).all(0)]
-
-
-def sums_of_terms(trajectories: Trajectories) -> Equations:
-    """Their system, of the one kind that can be written down."""
-    if not isinstance(trajectories.system, Equations):
-        raise TypeError(f"{type(trajectories.system).__name__}: expected a system that is a sum of terms.")
-    return trajectories.system
 
 
 def batches(seed: int, chunk: int, schedule: Schedule, vocabulary: Vocabulary) -> list[tuple[Tensor, Tensor, Tensor]]:

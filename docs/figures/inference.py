@@ -50,6 +50,14 @@ UNITS: dict[str, tuple[float, Draw]] = {
     "always 0.999": (0.999, lambda _, n: np.full(n, 0.999)),
 }
 
+CLAIMED_MEANS = (
+    ("uniform on [0, 1]", 0.45),
+    ("beta(80, 20), narrow", 0.78),
+    ("0.9 with probability 0.3, else 0.2", 0.36),
+    ("0 with probability 0.01, else 0.99", 0.95),
+)
+"""Distributions of :data:`UNITS`, each with the least mean that is claimed of it."""
+
 
 def left_by_wealth(candidate: float, alpha: float) -> Callable[[int], np.ndarray]:
     """For each count of successes, whether the rate interval has left a candidate."""
@@ -158,12 +166,7 @@ def measure_rate_power() -> None:
 def measure_mean_power() -> None:
     """How often and how soon a mean is supported, beside where Hoeffding's bound would do so in half of the runs."""
     rows = []
-    for name, candidate in (
-        ("uniform on [0, 1]", 0.45),
-        ("beta(80, 20), narrow", 0.78),
-        ("0.9 with probability 0.3, else 0.2", 0.36),
-        ("0 with probability 0.01, else 0.99", 0.95),
-    ):
+    for name, candidate in CLAIMED_MEANS:
         mean, _ = UNITS[name]
         above, _ = first_exclusions(name, candidate, (ALPHA,), 2000)
         hoeffding = math.log(1 / ALPHA) / (2 * (mean - candidate) ** 2)
@@ -368,12 +371,7 @@ def measure_budgets() -> None:
 def measure_one_ended_means() -> None:
     """How many units a claim on one end of a mean takes, beside the hedged interval, and how often it errs there."""
     rows = []
-    for name, candidate in (
-        ("uniform on [0, 1]", 0.45),
-        ("beta(80, 20), narrow", 0.78),
-        ("0.9 with probability 0.3, else 0.2", 0.36),
-        ("0 with probability 0.01, else 0.99", 0.95),
-    ):
+    for name, candidate in CLAIMED_MEANS:
         # first_exclusions asks for 2 / alpha, a MeanProcess for 1 / (0.98 alpha).
         alphas = (ALPHA, 2 * (1 - ASIDE) * ALPHA)
         hedged, aimed = np.minimum(first_exclusions(name, candidate, alphas, 2000)[0], HORIZON).mean(1)

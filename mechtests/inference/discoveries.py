@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 
+from mechtests.inference.evidence_values import checked_e_values
 from mechtests.inference.processes import checked_rate
 
 
@@ -32,7 +32,7 @@ def closed_e_benjamini_hochberg(e_values: Sequence[float], fdr: float) -> list[b
 
     """
     checked_rate("fdr", fdr)
-    e = _checked(e_values)
+    e = checked_e_values(e_values)
     order = np.argsort(-e, kind="stable")
     falling = e[order]
     # An e-value above this is as good as infinite: alone it carries any set. It also keeps the sums finite.
@@ -72,18 +72,8 @@ def partial_conjunction_e_value(e_values: Sequence[float], at_least: int) -> flo
         ValueError: if there are no e-values, one is negative or NaN, or ``at_least`` is not between 1 and their number.
 
     """
-    e = np.sort(_checked(e_values))
+    e = np.sort(checked_e_values(e_values))
     if not 1 <= at_least <= len(e):
         raise ValueError(f"Expected at_least between 1 and the {len(e)} e-values given, but got {at_least}.")
     least = e[: len(e) - at_least + 1]
     return float((least / len(least)).sum())
-
-
-def _checked(e_values: Sequence[float]) -> Float[np.ndarray, " claim"]:
-    e = np.asarray(e_values, dtype=np.float64)
-    wrong = np.flatnonzero(~(e >= 0))
-    if wrong.size:
-        raise ValueError(
-            f"Expected e-values of 0 or more, but number {wrong[0]} is {e[wrong[0]]}. Leave out claims that have none."
-        )
-    return e

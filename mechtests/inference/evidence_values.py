@@ -107,18 +107,28 @@ def e_benjamini_hochberg(e_values: Sequence[float], fdr: float) -> list[bool]:
     """
     if not 0 < fdr < 1:
         raise ValueError(f"Expected a false discovery rate 0 < fdr < 1, but got fdr={fdr}. Use 0.05, say.")
-    e = np.asarray(e_values, dtype=np.float64)
-    wrong = np.flatnonzero(~(e >= 0))
-    if wrong.size:
-        raise ValueError(
-            f"Expected e-values of 0 or more, but number {wrong[0]} is {e[wrong[0]]}. Leave out claims that have none."
-        )
+    e = checked_e_values(e_values)
     falling = np.sort(e)[::-1]
     ranks = np.arange(1, e.size + 1)
     enough = np.flatnonzero(falling >= e.size / (ranks * fdr))
     if not enough.size:
         return [False] * e.size
     return [bool(kept) for kept in e >= falling[enough[-1]]]
+
+
+def checked_e_values(e_values: Sequence[float]) -> Float[np.ndarray, " claim"]:
+    """``e_values`` as an array.
+
+    Raises:
+        ValueError: one is negative or NaN.
+    """
+    e = np.asarray(e_values, dtype=np.float64)
+    wrong = np.flatnonzero(~(e >= 0))
+    if wrong.size:
+        raise ValueError(
+            f"Expected e-values of 0 or more, but number {wrong[0]} is {e[wrong[0]]}. Leave out claims that have none."
+        )
+    return e
 
 
 def e_from_p(p: float) -> float:

@@ -87,8 +87,8 @@ class Answers:
             answers = question.answered(len(points))
         except Exception as error:
             if len(points) == 1:
-                told = " ".join(str(error).split())
-                return [Answer(True, raised=f"{type(error).__name__}: {told}".removesuffix(": "))]
+                message = " ".join(str(error).split())
+                return [Answer(True, raised=f"{type(error).__name__}: {message}".removesuffix(": "))]
         else:
             if len(points) == 1 or not question.drew:
                 return answers

@@ -27,7 +27,7 @@ DEPTH = 50
 SHRINKS = 500
 """How many inputs Hypothesis tries on the way from one that fails to the simplest."""
 ASKED_AGAIN = 2
-"""How often a counterexample must fail again, by itself, to be told."""
+"""How often a counterexample must fail again, by itself, to be reported."""
 GRID, FINER, ROUNDS = 101, 21, 3
 """To see where a claim holds again, a parameter takes so many values over its range, then so many between the last that
 fails and the first that does not, in so many rounds."""
@@ -80,20 +80,20 @@ def search(
         drawn: the family, and the units of the estimate that the search starts from.
         seed: decides what Hypothesis proposes.
         budget: at most so many inputs are proposed in batches.
-        kept: where counterexamples stay from run to run; one that is there and still fails is told without a search.
+        kept: where counterexamples stay from run to run; one that is there and still fails needs no search.
         key: under which name.
     """
     began = time.perf_counter()
-    answers, told = Answers(put, drawn), Answers(put, drawn)
-    # What is told is asked apart from the search, so that it takes the same batches when the search is left out.
-    if (point := _replayed(told, kept, key)) is not None:
-        found = Search(_counterexample(told, point), replayed=True)
+    answers, reported = Answers(put, drawn), Answers(put, drawn)
+    # What is reported is asked apart from the search, so that it takes the same batches when the search is left out.
+    if (point := _replayed(reported, kept, key)) is not None:
+        found = Search(_counterexample(reported, point), replayed=True)
     else:
         point, reason = _searched(answers, drawn, seed, budget)
-        found = Search(_counterexample(told, point) if point else None, reason)
+        found = Search(_counterexample(reported, point) if point else None, reason)
         if kept and point:
             kept.save(key, json.dumps(point).encode())
-    return replace(found, inputs=len(answers.known | told.known), seconds=time.perf_counter() - began)
+    return replace(found, inputs=len(answers.known | reported.known), seconds=time.perf_counter() - began)
 
 
 def _replayed(answers: Answers, kept: ExampleDatabase | None, key: bytes) -> Point | None:

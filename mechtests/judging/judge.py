@@ -93,7 +93,7 @@ class Judge:
             return self._measure(trial)
         key = trial.key(trial.system.identity)
         if key not in self._judged:
-            with record_edits():  # what controls change is told to nobody, nor to a claim in which this one is judged
+            with record_edits():  # what controls change is no edit of this claim, nor of one in which it is judged
                 self._judged[key] = self._recalled(trial) or self._measure(trial)
         # The same weights may lie in two files, and each has its name.
         judgement = replace(self._judged[key], system=trial.system)
@@ -142,7 +142,7 @@ class Judge:
 
     def _recalled(self, trial: Trial) -> Judgement | None:
         """What an earlier run came to, where nothing has changed since."""
-        found = self.kept.get(trial.system, self._told(trial)) if self.kept and trial.system else None
+        found = self.kept.get(trial.system, self._dependencies(trial)) if self.kept and trial.system else None
         # The search starts from the units, which are not kept.
         if found is None or (found.searchable and found.outcome.search is None and not self._asked):
             return None
@@ -151,15 +151,15 @@ class Judge:
     def _keep(self, trial: Trial, judgement: Judgement, began: Moment) -> None:
         system = system_argument(trial.arguments)
         # Other arguments are fixtures, which may be anything; a parameter is what its text says.
-        told = system is not None and trial.arguments.keys() - {system[0]} <= trial.params.keys()
-        if self.kept is None or trial.system is None or not told or judgement.rests_on:
+        known = system is not None and trial.arguments.keys() - {system[0]} <= trial.params.keys()
+        if self.kept is None or trial.system is None or not known or judgement.rests_on:
             return
         if self.kept.may_keep(began):
             self._may_keep.add(trial.key(trial.system.identity))
             cached = CachedOutcome(judgement.outcome, searchable=judgement.drawn is not None)
-            self.kept.put(trial.system, self._told(trial), cached)
+            self.kept.put(trial.system, self._dependencies(trial), cached)
 
-    def _told(self, trial: Trial) -> Key:
+    def _dependencies(self, trial: Trial) -> Key:
         """What a judgement depends on besides the weights and the code."""
         claim = trial.claim
         controls = [(control.name, control.draws) for control in claim.controls]

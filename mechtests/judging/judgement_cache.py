@@ -79,7 +79,7 @@ class JudgementCache:
         return began.nothing_since(self._folder)
 
     def _key(self, system: System, key: Key) -> "Key | None":
-        """What a judgement is kept under; ``None`` where something that it depends on cannot be told."""
+        """What a judgement is kept under; ``None`` where something that it depends on is not known."""
         later = since(self._collected, self._folder)
         if self._surroundings is None or later is None:
             return None

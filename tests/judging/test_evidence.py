@@ -20,7 +20,6 @@ from mechtests import (
     Verdict,
 )
 from mechtests.claiming.estimate import Estimate
-from mechtests.inference import Interval
 from mechtests.judging.verdict import decide
 
 RATE, SAMPLED_MEAN = Rate(at_least=0.5), Mean(at_least=0.5, bounds=(0, 1))
@@ -36,14 +35,6 @@ def recorded(expect, way, *values):
     evidence = evidence_for(expect)
     getattr(evidence, way)(*values)
     return evidence.estimate()
-
-
-def exact(value):
-    return Estimate(value, None, 1)
-
-
-def between(low, high):
-    return Estimate((low + high) / 2, Interval(low, high), 10)
 
 
 class Coins:

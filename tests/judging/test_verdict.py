@@ -1,12 +1,8 @@
 import itertools
 
 import pytest
-import torch
 
 from mechtests import (
-    Evidence,
-    Mean,
-    Monotone,
     Permutation,
     Rank,
     Rate,
@@ -17,19 +13,7 @@ from mechtests.claiming.estimate import Estimate
 from mechtests.inference import Interval
 from mechtests.judging.verdict import ControlResult, control_result, decide, in_region
 
-RATE, SAMPLED_MEAN = Rate(at_least=0.5), Mean(at_least=0.5, bounds=(0, 1))
-EXACT, RANK = Value(above=0), Rank(at_most=1)
-PERMUTATION, MONOTONE = Permutation(p_at_most=0.001, tail="low"), Monotone("increasing", at_least=1)
-
-
-def evidence_for(expect, alpha=0.05, budget=512, seed=0, **hooks):
-    return Evidence(expect, alpha, budget, torch.Generator().manual_seed(seed), **hooks)
-
-
-def recorded(expect, way, *values):
-    evidence = evidence_for(expect)
-    getattr(evidence, way)(*values)
-    return evidence.estimate()
+RATE, EXACT, PERMUTATION = Rate(at_least=0.5), Value(above=0), Permutation(p_at_most=0.001, tail="low")
 
 
 def exact(value):
@@ -38,18 +22,6 @@ def exact(value):
 
 def between(low, high):
     return Estimate((low + high) / 2, Interval(low, high), 10)
-
-
-class Coins:
-    def __init__(self, rate):
-        self.rate = rate
-
-    def sample(self, n, generator):
-        return torch.rand(n, generator=generator, dtype=torch.float64) < self.rate
-
-
-def diagonal_minus_rest(matrix):
-    return matrix.diagonal().mean() - matrix.mean()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
