@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mechtests.checkpoints import Provenance, read, save
+from mechtests.files import atomic_write
 from mechtests.systems.odeformer.equations import Vocabulary
 from mechtests.systems.odeformer.package import OdeformerConfig, build
 
@@ -120,9 +121,8 @@ class Run:
             for index, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{number}.{index}.{slot}": tensor for slot, tensor in slots.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
-        save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, unfinished)
-        unfinished.replace(path)
+        with atomic_write(path) as unfinished:
+            save_file({name: one.detach().cpu().clone().contiguous() for name, one in tensors.items()}, unfinished)
 
     def resume(self) -> None:
         """Go on from the fall if it is this schedule's, else from the state before any fall, if there is one."""

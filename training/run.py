@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mechtests.checkpoints import Provenance, save
+from mechtests.files import atomic_write
 
 HERE = Path(__file__).parent
 CHECKPOINTS = HERE.parent / "fixtures" / "checkpoints"
@@ -127,9 +128,10 @@ def save_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *
     for index, slots in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
     tensors |= others
-    unfinished = path.with_suffix(".tmp")
-    save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, unfinished)  # tied weights too
-    unfinished.replace(path)
+    with atomic_write(path) as unfinished:
+        save_file(
+            {name: tensor.clone().contiguous() for name, tensor in tensors.items()}, unfinished
+        )  # tied weights too
 
 
 def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
