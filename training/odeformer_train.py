@@ -4,7 +4,7 @@ It learns from systems as the package draws them and from the families that clai
 with Muon on the stacked matrices and AdamW on the rest. The rate warms up, stays, and falls to zero over the last
 ``--fall`` steps; mantissas are soft targets until then. The state before the fall is kept under ``training/runs/``, so
 a run can be made longer later and loses only its fall. ``--start`` goes on from a checkpoint's weights and counts its
-steps. A run is a function of its start, seed, schedule, device and number of threads.
+steps. A run is a function of its start, seed, schedule, products, device and number of threads.
 """
 
 import argparse
@@ -79,6 +79,7 @@ class Run:
         start: Path | None = None,
         config: OdeformerConfig = CONFIG,
         home: Path = HERE,
+        products: torch.dtype = torch.float32,
     ) -> None:
         self.schedule, self.seed, self.device, self.config = schedule, seed, device, config
         torch.manual_seed(seed)
@@ -88,7 +89,7 @@ class Run:
             checkpoint, tensors = read(start)
             self.module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
             self.before = checkpoint.provenance.step
-        self.model = Stacked(self.module).to(device)
+        self.model = Stacked(self.module, products).to(device)
         self.optimisers = optimisers(self.model, schedule)
         self.vocabulary = Vocabulary(config)
         self.step = 0
@@ -199,9 +200,16 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="a checkpoint to start from; without it, fresh weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="multiply in bfloat16: faster where the processor has instructions for it",
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(Run(Schedule(options.steps, options.fall), options.seed, options.device, options.start))
+    products = torch.bfloat16 if options.bfloat16 else torch.float32
+    schedule = Schedule(options.steps, options.fall)
+    train(Run(schedule, options.seed, options.device, options.start, products=products))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A body of claims is any Python. What it comes to can be kept from run to run only if all of this is the same. So what
 the process runs, opens and asks of others is listened to; where something is not known, nothing is kept.
 
-Not heard are files that a library opens without Python's knowledge, and names of files in a folder that is listed.
+Not heard are files that a library opens without Python's knowledge, names of files in a folder that is listed, and
+what is looked for and read while a package is imported: whether it was before or is now, its version says the same.
 """
 
 import os
@@ -19,7 +20,7 @@ from functools import cached_property
 from importlib.metadata import distributions
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -37,7 +38,8 @@ _ELSEWHERE = _with_separator([*_PLACES, str(PACKAGE), "/proc", "/sys", "/dev"])
 _SCRIPTS = _with_separator([sysconfig.get_path("scripts")])
 _TOOLS = {".git", ".hypothesis", ".pytest_cache", "__pycache__", "reports"}
 """Folders of tools: what these read there, unasked by the project's code, says nothing of what a claim measures."""
-_FRAMEWORK = ("<frozen importlib", f"{os.sep}pluggy{os.sep}", f"{os.sep}_pytest{os.sep}")
+_IMPORT = "<frozen importlib"
+_FRAMEWORK = (f"{os.sep}pluggy{os.sep}", f"{os.sep}_pytest{os.sep}")
 """Parts of the names of files whose code runs what it was not asked for by its caller."""
 
 _OUTSIDE = {
@@ -57,6 +59,9 @@ _OF_THE_RUN = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "_", "OLDPWD", "SHLVL")
 _BEGAN = time.time()
 _YOUNG = 60.0
 """Seconds by which a file must be older than this module's import if its code may have been loaded before."""
+
+
+Asker = Literal["project", "import", "framework"]
 
 
 @dataclass(eq=False)
@@ -101,8 +106,9 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
         reads = flags & os.O_ACCMODE != os.O_WRONLY if mode is None else "r" in mode or "+" in mode
         if isinstance(path, str | bytes | os.PathLike) and reads and not made:
             name = os.fsdecode(path)
-            if not (name.startswith("<") and name.endswith(">")):  # by which Python looks for code that is in no file
-                _heard_file(os.path.abspath(name))
+            # A name in brackets is one by which Python looks for code that is in no file.
+            if not (name.startswith("<") and name.endswith(">")) and (asker := _asker()) != "import":
+                _heard_file(os.path.abspath(name), asker)
     elif event == "exec":
         (code,) = arguments
         if isinstance(code, CodeType) and code.co_filename and not code.co_filename.startswith("<"):
@@ -111,27 +117,30 @@ def _listen(event: str, arguments: tuple[Any, ...]) -> None:
                 _events.append(_Event("code", path, code, True))
     elif event == "import":
         if isinstance(arguments[1], str):  # of an extension module
-            _heard_file(os.path.abspath(arguments[1]))
-    elif event in _OUTSIDE and _asked():
+            _heard_file(os.path.abspath(arguments[1]), "import")
+    elif event in _OUTSIDE and _asker() == "project":
         _events.append(_Event("outside", event, None, True))
 
 
-def _heard_file(path: str) -> None:
+def _heard_file(path: str, asker: Asker) -> None:
     if not path.startswith(_ELSEWHERE):
-        _events.append(_Event("file", path, _state(path), _asked()))
+        _events.append(_Event("file", path, _state(path), asker == "project"))
 
 
-def _asked() -> bool:
-    """Whether code of the project asks, as against pytest, a plugin, or the import of a package."""
+def _asker() -> Asker:
+    """Whether code of the project asks, the import of a module, or pytest, a plugin or a script."""
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
+        if name.startswith(_IMPORT) and frame.f_code.co_name != "get_data":  # which pkgutil.get_data calls for data
+            return "import"
         if any(part in name for part in _FRAMEWORK):
-            return False
+            return "framework"
         if not name.startswith(("<", *_ELSEWHERE)):
-            return not (frame.f_globals.get("__name__") == "__main__" and name.startswith(_SCRIPTS))
+            is_script = frame.f_globals.get("__name__") == "__main__" and name.startswith(_SCRIPTS)
+            return "framework" if is_script else "project"
         frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return "framework"
 
 
 def _state(path: str) -> tuple[int, ...] | None:

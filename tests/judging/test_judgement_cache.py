@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import venv
+import zipfile
 from contextlib import closing
 
 import pytest
@@ -220,6 +221,7 @@ WAYS = {
         "bare = util.module_from_spec(spec)\nspec.loader.exec_module(bare)",
         "bare.X",
     ),
+    "pkgutil": ("import pkgutil\nTEXT = pkgutil.get_data('helper', 'bound.txt')", "float(TEXT)"),
     "SQLite": (
         "import sqlite3\nX, = sqlite3.connect('bound.db').execute('select x from t').fetchone()",
         "X",
@@ -272,6 +274,20 @@ def test_a_side_file_that_a_loader_reads_makes_another_model(project):
     (project.path / "scale.txt").write_text("3")
     record, measured = run(project)
     assert (record["estimate"], measured) == (3, 2)
+
+
+def test_a_package_that_a_loader_imports_first_makes_no_other_model(project):
+    (project.path / "a.weight").write_text("5")
+    with zipfile.ZipFile(project.path / "packages.zip", "w") as packages:
+        packages.writestr("heavy.py", "")
+    conftest = "import sys\nsys.path.append('packages.zip')\n{early}\n" + textwrap.dedent(LOADER)
+    conftest = conftest.replace("    module = torch", "    import heavy\n    module = torch", 1)
+    sha256s = set()
+    for early in ("import heavy", ""):
+        project.makeconftest(conftest.replace("{early}", early))
+        record, _ = run(project)
+        sha256s.add(record["checkpoint"]["sha256"])
+    assert len(sha256s) == 1
 
 
 def test_a_helper_that_is_saved_while_tests_are_collected_counts_as_it_ran(project):
