@@ -1,19 +1,22 @@
 """Claims: falsifiable statements with a source, a region and controls, written down before the data is seen."""
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from mechtests.claiming.expectations import ClaimError, Expectation, plain_number
+from mechtests.claiming.expectations import Average, ClaimError, Expectation, plain_number
 
-EvidenceKind = Literal["correlational", "causal", "structural", "behavioural", "representational"]
+EvidenceKind = Literal["correlational", "causal", "structural", "behavioural", "representational", "identity"]
+"""What kind of evidence a verdict gives. An ``identity`` is true of the architecture, whatever the weights: it
+checks the system's adapter and the instruments, and is no finding."""
 
 Criterion = Literal["necessity", "sufficiency", "specificity", "graded response", "robustness"]
 
 _CRITERIA = ("necessity", "sufficiency", "specificity", "graded response", "robustness")
-_EVIDENCE_KINDS = ("correlational", "causal", "structural", "behavioural", "representational")
+_EVIDENCE_KINDS = ("correlational", "causal", "structural", "behavioural", "representational", "identity")
 _ID = re.compile(r"[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+")
 _ATTRIBUTE = "__mechtests_claim__"
 
@@ -63,6 +66,7 @@ class Control:
         draws: how many to draw; ``None`` takes every alternative there is.
         parameter: the test's argument that is replaced, or ``None`` for the system under test.
         by_architecture: whether the control ignores the weights, so that checkpoints of one architecture share it.
+        margin: by how much more than the control the model must do, in the units of the claim's region.
     """
 
     name: str
@@ -70,10 +74,31 @@ class Control:
     draws: int | None
     parameter: str | None = None
     by_architecture: bool = False
+    margin: float = 0.0
 
     def drawn(self, draws: int) -> "Control":
-        """The same control, drawn ``draws`` times."""
+        """The same control, drawn ``draws`` times.
+
+        Raises:
+            ClaimError: fewer than one, or the control has all the draws there are already.
+        """
+        if self.draws is None or draws < 1:
+            raise ClaimError(
+                f"the control “{self.name}” drawn {draws} times: expected 1 or more, of a control that is a sample."
+            )
         return replace(self, draws=draws)
+
+    def beyond(self, margin: float) -> "Control":
+        """The same control, which the model must exceed by ``margin``, in the units of the claim's region.
+
+        ``untrained.beyond(0.1)`` of a rate: by ten points.
+
+        Raises:
+            ClaimError: the margin is not a number of 0 or more.
+        """
+        if not (isinstance(margin, int | float) and 0 <= margin < math.inf):
+            raise ClaimError(f"the control “{self.name}” beyond {margin!r}: expected a number of 0 or more.")
+        return replace(self, margin=float(margin))
 
 
 @dataclass(frozen=True)
@@ -140,12 +165,29 @@ class Claim:
                     f"claim {self.id}: unknown control {control!r}. Expected a Control, such as mechtests.untrained, "
                     "mechtests.shuffled_weights or mechtests.other('head')."
                 )
+            self._check_margin(control)
         for requirement in self.requires:
             if not callable(requirement):
                 raise ClaimError(
                     f"claim {self.id}: requires={requirement!r}: expected a function of the system that returns True, "
                     "or the reason why the claim cannot be tested on it."
                 )
+
+    def _check_margin(self, control: Control) -> None:
+        """Refuse a margin that no model could show."""
+        if not control.margin:
+            return
+        if self.expect.direction == "within":
+            raise ClaimError(
+                f"claim {self.id}: the control “{control.name}” has a margin, and the region has two ends, so there is "
+                "no direction in which to exceed it. Leave out .beyond(…), or state one end."
+            )
+        span = self.expect.span if isinstance(self.expect, Average) and self.expect.bounded else math.inf
+        if control.margin >= span:
+            raise ClaimError(
+                f"claim {self.id}: the control “{control.name}” has a margin of {control.margin:g}, and no two units "
+                f"can differ by more than {span:g}. State a smaller one."
+            )
 
     @property
     def system(self) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mechtests.inference import Interval
+from mechtests.inference import Interval, SequentialProcess
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,11 @@ class Estimate:
     units: int
     e_value: float | None = None
     p_value: float | None = None
+
+    @classmethod
+    def of(cls, process: SequentialProcess) -> "Estimate":
+        """What a process has come to."""
+        return cls(process.value, process.interval(), process.units, process.e_value())
 
     @property
     def low(self) -> float:

@@ -1,7 +1,6 @@
 """What a claim measures, the region that decides it, and the estimate that observations come to."""
 
 import math
-import sys
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -11,13 +10,12 @@ from jaxtyping import Float
 
 from mechtests.claiming.estimate import Estimate
 from mechtests.inference import (
-    Interval,
-    e_from_p,
-    mean_e_value,
-    mean_interval,
+    MeanProcess,
+    RateProcess,
+    Region,
+    SequentialProcess,
+    permutation_e_value,
     permutation_p_value,
-    rate_e_value,
-    rate_interval,
 )
 
 Units = Float[np.ndarray, " unit"]
@@ -125,13 +123,23 @@ class Average(Expectation):
     sampled: ClassVar[bool] = True
 
     @abstractmethod
-    def estimate(self, values: Units, alpha: float) -> Estimate:
-        """The estimate from a sample of independent units.
+    def process(self, alpha: float, budget: int | None = None) -> SequentialProcess:
+        """What follows the average unit by unit, and decides on the region at any number of units.
 
         Args:
-            values: one number per unit; for a rate 0 or 1.
-            alpha: the error rate of the interval.
+            alpha: the error rate of its decision and of its interval.
+            budget: how many units there will be at most, as far as that is known beforehand.
         """
+
+    @property
+    def bounded(self) -> bool:
+        """Whether units have a least and a greatest value, as those of a sample must."""
+        return True
+
+    @property
+    @abstractmethod
+    def span(self) -> float:
+        """The greatest difference that there can be between two units."""
 
     def check_sample(self, values: Units) -> None:
         """Refuse a sample of which no interval can be made; of a rate's units, one can always be made."""
@@ -140,37 +148,35 @@ class Average(Expectation):
         """The estimate from one number for every unit of the population, which has no sampling error."""
         return Estimate(float(values.mean()), None, len(values))
 
-    def _region(self) -> Interval:
-        return Interval(self.lower, self.upper)
-
-    def _edge_e_value(self, values: Units, low: float, high: float) -> float | None:
-        """The e-value where the region holds all that a unit can be but for an end; ``None`` where it holds less.
-
-        In "the rate is above 0" the mean lies in the region unless every unit is 0, so one other unit proves it.
-        """
-        if self.lower > low or self.upper < high:
-            return None
-        ends = [end for end, excluded in ((low, self.above), (high, self.below)) if excluded == end]
-        return 0.0 if any((values == end).all() for end in ends) else sys.float_info.max
+    def _region(self) -> Region:
+        return Region(self.lower, self.upper, self.above is not None, self.below is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rate(Average):
-    """The share of units for which something is so; one true or false per unit."""
+    """The share of units for which something is so; one true or false per unit.
+
+    Attributes:
+        always: the part of the evidence that is looked for in units which are all true, or all false where the region
+            is low: for units that are few and expensive, such as training seeds.
+    """
 
     kind: ClassVar[str] = "rate"
+    always: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._must_divide(0, 1)
+        if not 0 <= self.always < 1:
+            raise ClaimError(f"Rate(always={self.always}): expected a part of the evidence, from 0 to below 1.")
 
-    def estimate(self, values: Units, alpha: float) -> Estimate:
-        """The share, with the interval of :func:`mechtests.inference.rate_interval`."""
-        successes, units = int(values.sum()), len(values)
-        e_value = self._edge_e_value(values, 0.0, 1.0)
-        if e_value is None:
-            e_value = rate_e_value(successes, units, self._region())
-        return Estimate(float(values.mean()), rate_interval(successes, units, alpha), units, e_value)
+    @property
+    def span(self) -> float:
+        return 1.0
+
+    def process(self, alpha: float, budget: int | None = None) -> RateProcess:
+        """A :class:`mechtests.inference.RateProcess`."""
+        return RateProcess(self._region(), alpha, budget, always=self.always)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,13 +218,19 @@ class Mean(Average):
                 "Give the least and greatest value that a unit can have: the interval is wrong otherwise."
             )
 
-    def estimate(self, values: Units, alpha: float) -> Estimate:
-        """The mean, with the interval of :func:`mechtests.inference.mean_interval`."""
+    def process(self, alpha: float, budget: int | None = None) -> MeanProcess:  # noqa: ARG002 - no budget helps a mean
+        """A :class:`mechtests.inference.MeanProcess`."""
         assert self.bounds is not None, "check_sample comes first"
-        e_value = self._edge_e_value(values, *self.bounds)
-        if e_value is None:
-            e_value = mean_e_value(values, self._region(), self.bounds)
-        return Estimate(float(values.mean()), mean_interval(values, alpha, self.bounds), len(values), e_value)
+        return MeanProcess(self._region(), alpha, self.bounds)
+
+    @property
+    def bounded(self) -> bool:
+        return self.bounds is not None
+
+    @property
+    def span(self) -> float:
+        assert self.bounds is not None, "check_sample comes first"
+        return self.bounds[1] - self.bounds[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +292,8 @@ class Permutation(Expectation):
     def estimate(self, observed: float, null: Float[np.ndarray, " draw"], units: int) -> Estimate:
         """The observed statistic, with its p-value among those of the permutations."""
         p = permutation_p_value(observed, null, self.tail)
-        return Estimate(observed, None, units, e_from_p(p), p)
+        rank = max(int(self.p_at_most * (len(null) + 1) + 1e-9), 1)
+        return Estimate(observed, None, units, permutation_e_value(p, len(null), rank), p)
 
     def __str__(self) -> str:
         return f"p ≤ {self.p_at_most:g}"

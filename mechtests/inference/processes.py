@@ -118,6 +118,10 @@ class SequentialProcess(ABC):
         """The mean of the units seen, NaN without any."""
 
     @abstractmethod
+    def observe(self, values: Float[np.ndarray, " unit"], /) -> None:
+        """Take in the values of further units, in the order they came."""
+
+    @abstractmethod
     def _log_wealth(self, side: Side, candidate: float, edge: float | None) -> float:
         """Log of what a gambler has made of 1 against a candidate, aimed at an end of the region or at none.
 

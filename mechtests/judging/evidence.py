@@ -22,7 +22,9 @@ from mechtests.claiming.expectations import (
     Value,
 )
 from mechtests.families.curve import Curve
+from mechtests.inference import SequentialProcess
 from mechtests.judging.checks import margins_of, must_expect, numbers, units_of
+from mechtests.judging.pairing import PairedUnits
 from mechtests.judging.sampling import SampledUnits, Samples, SamplingLoop
 
 Batch = TypeVar("Batch")
@@ -47,26 +49,30 @@ class Evidence:
     Attributes:
         expect: the claim's expectation.
         alpha: the error rate of the interval.
-        budget: the greatest number of units to sample.
+        budget: the greatest number of units that the run may sample.
         generator: randomness for the body; its seed is the run's and the claim's.
-        enough: whether sampling may stop at an estimate; by default, when the region is decided.
         progress: called with each estimate on the way.
-        to_the_budget: whether to sample the whole budget, whatever is decided.
+        units: sample as many, whatever is decided; ``None`` samples until the region is decided or the budget is spent.
+        rival: the model's own units, where this is the evidence of one of its controls: then sampling ends when it is
+            decided whether the model does more, and at the latest with as many units as the model has.
     """
 
     expect: Expectation
     alpha: float
     budget: int
     generator: torch.Generator
-    enough: Callable[[Estimate], bool] | None = None
     progress: Callable[[Estimate], None] | None = None
-    to_the_budget: bool = False
+    units: int | None = None
+    rival: PairedUnits | None = None
     undefined_because: str | None = field(default=None, init=False)
     curves: list[Curve] = field(default_factory=list, init=False)
-    _looks: list[Estimate] = field(default_factory=list, init=False)
+    _looked: int = field(default=0, init=False)
     _values: list[Float[np.ndarray, " unit"]] = field(default_factory=list, init=False)
     _margins: list[Float[np.ndarray, " unit"] | None] = field(default_factory=list, init=False)
     _loops: list[SamplingLoop] = field(default_factory=list, init=False)
+    _planned: int | None = field(default=None, init=False)
+    """How many units there will be at most; ``None`` for a sample that the body has."""
+    _process: SequentialProcess | None = field(default=None, init=False)
     _whole: Estimate | None = field(default=None, init=False)
 
     def batches(
@@ -93,8 +99,8 @@ class Evidence:
                 raise ClaimError(f"evidence.batches({name}={given}): expected 1 input or more.")
         loop = SamplingLoop(family, most, size, search)
         self._loops.append(loop)
-        limit = loop.limit(self.budget)
-        enough = self.enough or (lambda estimate: self.expect.holds(estimate.low, estimate.high) is not None)
+        limit = loop.limit(self.budget if self.units is None else self.units)
+        self._planned = self._planned or loop.limit(self.budget)
         while (units := self._units()) < limit:
             asked = min(size, limit - units)
             yield loop.sample(asked, self.generator)
@@ -104,13 +110,7 @@ class Evidence:
                     f"evidence.batches gave {asked} inputs and evidence.observe was given {observed} values. "
                     "Observe one value for each input: the unit is the input, never a point within it."
                 )
-            if self.to_the_budget:
-                continue
-            estimate = self._sampled()
-            self._looks.append(estimate)
-            if self.progress:
-                self.progress(estimate)
-            if enough(estimate):
+            if self._decided():
                 return
 
     def obtainable(self, budget: int) -> int:
@@ -138,6 +138,10 @@ class Evidence:
         expect.check_sample(units)
         self._margins.append(None if margin is None else margins_of(expect, margin, units))
         self._values.append(units)
+        self._process = self._process or expect.process(self.alpha, self._planned)
+        self._process.observe(units)
+        if self.rival is not None:
+            self.rival.observe(units)
 
     def census(self, values: Tensor | Sequence[float] | Sequence[bool]) -> None:
         """Record one value for every unit of the population: the mean is exact and needs no interval.
@@ -234,19 +238,27 @@ class Evidence:
                 "the claim's body observed nothing, so there is no verdict. "
                 "Call evidence.observe, census, value, rank, permutation or response."
             )
-        return self._sampled()
+        assert self._process is not None
+        return Estimate.of(self._process)
 
     def trail(self) -> list[Estimate]:
         """The estimate and its interval as units came in; empty where the value is exact or nothing was observed.
 
         Where nobody looked on the way it is worked out afterwards: the interval holds at all numbers of units at once.
         """
-        if self._whole is not None or self._looks or not (units := self._units()):
-            return self._looks
-        sizes = [1]
-        while sizes[-1] < units:
-            sizes.append(min(more_units(sizes[-1]), units))
-        return [self._sampled(size) for size in sizes]
+        if self._whole is not None or not self._units():
+            return []
+        values, process = np.concatenate(self._values), self._average().process(self.alpha, self._planned)
+        trail: list[Estimate] = []
+        while process.units < len(values):
+            process.observe(values[process.units : more_units(process.units)])
+            trail.append(Estimate.of(process))
+        return trail
+
+    @property
+    def values(self) -> Float[np.ndarray, " unit"]:
+        """What was observed of each unit, in the order they came; empty where the value is exact."""
+        return np.concatenate(self._values) if self._values else np.empty(0)
 
     def drawn(self) -> SampledUnits | None:
         """Where the units came from; ``None`` unless each is a yes or no to one input of one family."""
@@ -271,8 +283,16 @@ class Evidence:
         assert isinstance(self.expect, Average)
         return self.expect
 
-    def _sampled(self, units: int | None = None) -> Estimate:
-        return self._average().estimate(np.concatenate(self._values)[:units], self.alpha)
+    def _decided(self) -> bool:
+        """Whether sampling may stop; the verdict does not depend on when it is looked."""
+        assert self._process is not None
+        units, looked = self._process.units, self._looked
+        if self.progress and units >= more_units(looked):
+            self._looked = units
+            self.progress(Estimate.of(self._process))
+        if self.rival is not None:
+            return self.rival.decided
+        return self.units is None and self._process.decision() is not None
 
     def _units(self) -> int:
         return sum(map(len, self._values))

@@ -17,17 +17,24 @@ from mechtests.claiming.controls import system_argument
 from mechtests.claiming.estimate import Estimate
 from mechtests.claiming.expectations import ClaimError
 from mechtests.judging.answers import ChosenInputs
+from mechtests.judging.control_result import (
+    UNDEFINED,
+    ControlResult,
+    Draw,
+    compared,
+    control_result,
+    could_be_clear,
+    pairing,
+)
 from mechtests.judging.counterexamples import Search, search
 from mechtests.judging.evidence import Evidence, Untested
 from mechtests.judging.judgement import Judgement, Outcome
 from mechtests.judging.judgement_cache import CachedOutcome, JudgementCache
+from mechtests.judging.pairing import PairedUnits
 from mechtests.judging.presuppositions import Presuppositions
 from mechtests.judging.trial import NONE, Body, Trial
-from mechtests.judging.verdict import ControlResult, Verdict, control_result, could_be_clear, decide, in_region
-
-CONTROL_UNITS = 4
-"""A control's draw is sampled until it stands apart from the model, at most this many times the model's units and
-never beyond the budget."""
+from mechtests.judging.twins import Twins
+from mechtests.judging.verdict import Verdict, combined_e_value, decide, in_region, support_of
 
 PART = 8
 """A model that does not stand clear of a control is sampled again, first to this part of the budget: one in so many."""
@@ -162,7 +169,7 @@ class Judge:
     def _dependencies(self, trial: Trial) -> Key:
         """What a judgement depends on besides the weights and the code."""
         claim = trial.claim
-        controls = [(control.name, control.draws) for control in claim.controls]
+        controls = [(control.name, control.draws, control.margin) for control in claim.controls]
         return (
             claim.id,
             repr(claim.expect),
@@ -188,21 +195,23 @@ class Judge:
     def _tested(self, trial: Trial) -> Judgement:
         began, moment = time.perf_counter(), Moment.now()
         claim = trial.claim
-        evidence = self._evidence(trial, self.settings.budget, None)
+        evidence = self._evidence(trial)
         with record_edits() as edits:
             estimate, rests_on = self._observe(trial, evidence)
-        controls = self._controls(trial, estimate, self.settings.budget)
+        controls = self._controls(trial, estimate, evidence)
         whole = evidence.obtainable(self.settings.budget)
-        while (more := self._more(trial, estimate, controls, whole)) is not None:
-            evidence = self._evidence(trial, more, None)
-            evidence.to_the_budget = True
+        while (more := self._more(estimate, controls, whole)) is not None:
+            evidence = self._evidence(trial, units=more)
             estimate, rests_on = self._observe(trial, evidence)
-            controls = self._controls(trial, estimate, more)
+            controls = self._controls(trial, estimate, evidence)
             if estimate is not None and estimate.units < more:  # the body left its loop
                 break
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
+        supported = verdict is Verdict.SUPPORTED and estimate is not None
+        support = support_of(claim, estimate, controls, bool(rests_on)) if supported and estimate else None
+        combined = None if estimate is None else combined_e_value(claim, estimate, controls, support, bool(rests_on))
         outcome = Outcome(
             verdict=verdict,
             estimate=estimate,
@@ -212,34 +221,32 @@ class Judge:
             reason=reason,
             seconds=time.perf_counter() - began,
             trail=tuple(evidence.trail()),
+            support=support,
+            combined_e_value=combined,
         )
         drawn = evidence.drawn() if estimate is not None else None
         judgement = trial.judgement(outcome, drawn, rests_on)
         self._keep(trial, judgement, moment)
         return judgement
 
-    def _more(
-        self, trial: Trial, estimate: Estimate | None, controls: Sequence[ControlResult], whole: int
-    ) -> int | None:
+    def _more(self, estimate: Estimate | None, controls: Sequence[ControlResult], whole: int) -> int | None:
         """How many units to sample the model with again, where that may yet part it from its controls.
 
-        Sampling stopped as soon as the region was decided, and the wide interval it stopped with may be all that the
-        model and a control have in common. A part of the budget tells where the control does as well as the model.
-        ``whole`` is how many units the claim can have.
+        Sampling stopped as soon as the region was decided, and a control may need more pairs than that. A part of the
+        budget tells where the control does as well as the model. ``whole`` is how many units the claim can have.
         """
-        if estimate is None or estimate.interval is None or all(control.clear for control in controls):
+        if estimate is None or estimate.interval is None or all(control.clear is not False for control in controls):
             return None
         part = min(self.settings.budget // PART, whole)
         if estimate.units < part:
             return part
-        hopeful = all(control.clear or could_be_clear(control, trial.claim.expect, estimate) for control in controls)
-        return whole if hopeful and estimate.units < whole else None
+        return whole if all(map(could_be_clear, controls)) and estimate.units < whole else None
 
-    def _controls(self, trial: Trial, estimate: Estimate | None, most: int) -> tuple[ControlResult, ...]:
+    def _controls(self, trial: Trial, estimate: Estimate | None, evidence: Evidence) -> tuple[ControlResult, ...]:
         # Controls can only take away from a claim whose estimate lies in its region, so they run for no other.
         if estimate is None or not in_region(trial.claim.expect, estimate):
             return ()
-        return tuple(self._control(control, trial, estimate, most) for control in trial.claim.controls)
+        return tuple(self._control(control, trial, estimate, evidence) for control in trial.claim.controls)
 
     def _observe(
         self, trial: Trial, evidence: Evidence, changed: Mapping[str, Any] | None = None
@@ -251,35 +258,47 @@ class Judge:
         finally:
             self._asked.pop()
 
-    def _control(self, control: Control, trial: Trial, model: Estimate, most: int) -> ControlResult:
-        # An exact estimate does not depend on when the model's own sampling stopped, so the twins of one architecture
-        # serve every checkpoint of it.
-        shared = control.by_architecture and model.interval is None and trial.system is not None
-        key = (*trial.key(trial.system.architecture), control.name) if shared and trial.system else None
-        draws = self._shared_draws.get(key) if key else None
-        if draws is None:
-            draws = list(self._draws(control, trial, model, most))
-            if key:
-                self._shared_draws[key] = draws
+    def _control(self, control: Control, trial: Trial, model: Estimate, evidence: Evidence) -> ControlResult:
+        draws: list[Draw] = []
+        for estimate, pair in self._draws(control, trial, model, evidence):
+            if estimate is None:
+                draws.append(UNDEFINED)
+            else:
+                draws.append(compared(trial.claim.expect, model, estimate, pair, control.margin))
+            if draws[-1].reached:  # further draws change nothing
+                break
         if not draws:
             raise ClaimError(
                 f"claim {trial.claim.id}: there is nothing to draw for the control “{control.name}” here. "
                 "It needs a system among the test's arguments, and alternatives to what it replaces."
             )
-        return control_result(control.name, trial.claim.expect, model, draws, redrawn=control.draws is not None)
+        planned = len(draws) if control.draws is None else control.draws
+        return control_result(control, planned, draws, 0.0 if model.interval is None else evidence.alpha)
 
-    def _draws(self, control: Control, trial: Trial, model: Estimate, most: int) -> Iterator[Estimate | None]:
-        def apart(draw: Estimate) -> bool:
-            return not control_result(control.name, trial.claim.expect, model, [draw], redrawn=False).reached
-
+    def _draws(
+        self, control: Control, trial: Trial, model: Estimate, evidence: Evidence
+    ) -> Iterator[tuple[Estimate | None, PairedUnits | None]]:
+        """What each draw of a control comes to, and its units beside the model's where both are sampled."""
+        # An exact estimate depends on no other model, so the twins of one architecture serve every checkpoint of it.
+        shared = control.by_architecture and model.interval is None and trial.system is not None
+        key = (*trial.key(trial.system.architecture), control.name) if shared and trial.system else None
+        known = self._shared_draws.setdefault(key, []) if key else []
+        twins = Twins(control)
         for draw in itertools.count() if control.draws is None else range(control.draws):
+            if draw < len(known):
+                yield known[draw], None
+                continue
             changed = control.replacement(trial.arguments, draw)
             if changed is None:
                 return
+            twins.check(changed, draw)
             if self.progress:
                 self.progress(f"{trial.claim.id} · control {control.name}, draw {draw + 1}")
-            budget = min(CONTROL_UNITS * model.units, most)
-            yield self._draw(trial, self._evidence(trial, budget, apart), changed)
+            pair = pairing(trial.claim.expect, evidence, control.margin)
+            estimate = self._draw(trial, self._evidence(trial, units=max(model.units, 1), rival=pair), changed)
+            if key:
+                known.append(estimate)
+            yield estimate, pair
 
     def _draw(self, trial: Trial, evidence: Evidence, changed: Mapping[str, Any]) -> Estimate | None:
         """What a control's draw comes to; ``None`` where the claim's quantity does not exist on it."""
@@ -290,13 +309,14 @@ class Judge:
         except Untested:
             return None
 
-    def _evidence(self, trial: Trial, budget: int, enough: Callable[[Estimate], bool] | None) -> Evidence:
+    def _evidence(self, trial: Trial, units: int | None = None, rival: PairedUnits | None = None) -> Evidence:
         def tell(estimate: Estimate) -> None:
             if self.progress:
                 self.progress(f"{trial.claim.id} · {estimate.units} units · [{estimate.low:.3f}, {estimate.high:.3f}]")
 
         alpha = trial.claim.expect.alpha or self.settings.alpha
-        return Evidence(trial.claim.expect, alpha, budget, self._generator(trial), enough, tell)
+        generator = self._generator(trial)
+        return Evidence(trial.claim.expect, alpha, self.settings.budget, generator, tell, units, rival)
 
     def _generator(self, trial: Trial) -> torch.Generator:
         # The same inputs for the model and its controls: what differs is what is judged, never the draw.

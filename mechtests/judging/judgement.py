@@ -7,9 +7,10 @@ from typing import Any
 from mechtests.claiming.claim import Claim
 from mechtests.claiming.estimate import Estimate
 from mechtests.families.curve import Curve
+from mechtests.judging.control_result import ControlResult
 from mechtests.judging.counterexamples import Search
 from mechtests.judging.sampling import SampledUnits
-from mechtests.judging.verdict import ControlResult, Verdict
+from mechtests.judging.verdict import Support, Verdict
 from mechtests.systems.base import System
 
 
@@ -27,6 +28,8 @@ class Outcome:
         seconds: time taken.
         trail: the estimate as units came in, where they were sampled.
         search: what the search for a counterexample came to; ``None`` where there was no search.
+        support: what stands behind a supported claim; ``None`` for other verdicts.
+        combined_e_value: e-value for the region and the controls together; ``None`` where no chance is involved.
     """
 
     verdict: Verdict
@@ -38,6 +41,8 @@ class Outcome:
     seconds: float = 0.0
     trail: tuple[Estimate, ...] = ()
     search: Search | None = None
+    support: Support | None = None
+    combined_e_value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

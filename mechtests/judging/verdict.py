@@ -1,14 +1,13 @@
 """The rule that makes a verdict of an estimate and its controls."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 
+from mechtests.claiming.claim import Claim
 from mechtests.claiming.estimate import Estimate
-from mechtests.claiming.expectations import Direction, Expectation
-
-CONTROL_P = 0.05
-"""A claim stands clear of a redrawn control at this rank p-value or below (design note ``docs/design/verdicts.md``)."""
+from mechtests.claiming.expectations import Expectation
+from mechtests.judging.control_result import ControlResult
 
 
 class Verdict(Enum):
@@ -43,46 +42,21 @@ _SYMBOLS = {
 }
 
 
-@dataclass(frozen=True)
-class ControlResult:
-    """One control of one claim: its draws' estimates, and whether the model's stands clear of them.
+class Support(Enum):
+    """What stands behind a supported claim besides its region."""
 
-    Attributes:
-        name: the control's name.
-        values: the estimate of each draw; ``None`` where the claim's quantity does not exist on it.
-        reached: how many draws come as far in the claimed direction as the model does.
-        p_value: rank p-value ``(1 + reached) / (1 + draws)``; ``None`` where every alternative was seen.
-        clear: whether the model stands clear of the control.
-    """
-
-    name: str
-    values: tuple[float | None, ...]
-    reached: int
-    p_value: float | None
-    clear: bool
-
-
-def control_result(
-    name: str, expect: Expectation, model: Estimate, draws: Sequence[Estimate | None], redrawn: bool
-) -> ControlResult:
-    """Whether ``model`` stands clear of a control's ``draws`` in the claimed direction.
-
-    A draw is reached when its interval, or exact value, comes as far as the model's: they overlap, or it lies beyond.
-    A redrawn control (untrained twins, random sets) is a sample, and the model is clear at rank p ≤ 0.05. Where the
-    draws are all the alternatives there are (the other heads), none of them may be reached.
-    """
-    reached = sum(draw is not None and _reaches(draw, model, expect) for draw in draws)
-    p_value = (1 + reached) / (1 + len(draws)) if redrawn else None
-    clear = reached == 0 if p_value is None else p_value <= CONTROL_P
-    values = tuple(None if draw is None else draw.value for draw in draws)
-    return ControlResult(name, values, reached, p_value, clear)
-
-
-def could_be_clear(control: ControlResult, expect: Expectation, model: Estimate) -> bool:
-    """Whether the model would stand clear of ``control`` if more units made every interval as narrow as its value."""
-    draws = [None if value is None else Estimate(value, None, model.units) for value in control.values]
-    exact = replace(model, interval=None)
-    return control_result(control.name, expect, exact, draws, redrawn=control.p_value is not None).clear
+    SAMPLED = "e-value and controls"
+    """A value with an interval, and more than its controls."""
+    RANK = "rank among controls"
+    """An exact value, beyond all draws of controls that are a sample."""
+    EXACT = "exact"
+    """An exact value, beyond all the alternatives there are."""
+    TRAINING_RUNS = "training runs"
+    """Verdicts on other claims, on several checkpoints."""
+    IDENTITY = "identity"
+    """True of the architecture, whatever the weights."""
+    NO_CONTROL = "no control"
+    """Nothing: the claim names no control, or its quantity exists on no draw of any."""
 
 
 def decide(
@@ -97,12 +71,52 @@ def decide(
     if not inside:
         return Verdict.REFUTED, None
     for control in controls:
-        if not control.clear:
+        if control.clear is False:
+            by = f" but {control.margin:g}" if control.margin else ""
             return (
                 Verdict.VACUOUS,
-                f"{control.reached} of {len(control.values)} draws of the control “{control.name}” do as much",
+                f"draw {len(control.values)} of {control.planned} of the control “{control.name}” does as much{by}",
             )
     return Verdict.SUPPORTED, None
+
+
+def support_of(claim: Claim, estimate: Estimate, controls: Sequence[ControlResult], rests_on_others: bool) -> Support:
+    """What stands behind the support of a claim whose estimate lies in its region and which its controls do not reach.
+
+    Args:
+        claim: the claim.
+        estimate: what was observed.
+        controls: those that it was compared with.
+        rests_on_others: whether the body asked for the verdicts on other claims.
+    """
+    if claim.evidence_kind == "identity":
+        return Support.IDENTITY
+    clear = [control for control in controls if control.clear]
+    if rests_on_others:
+        return Support.TRAINING_RUNS
+    if not clear:
+        return Support.NO_CONTROL
+    if estimate.interval is not None or estimate.p_value is not None:
+        return Support.SAMPLED
+    return Support.RANK if any(control.redrawn for control in clear) else Support.EXACT
+
+
+def combined_e_value(
+    claim: Claim, estimate: Estimate, controls: Sequence[ControlResult], support: Support | None, rests_on_others: bool
+) -> float | None:
+    """E-value against "outside the region, or no more than one of the controls": the least of theirs.
+
+    ``None`` where there is no chance in it: an exact value beside all alternatives, an identity, or verdicts on other
+    claims. 0 where the claim is not supported, or was compared with nothing.
+    """
+    sampled = estimate.interval is not None or estimate.p_value is not None
+    redrawn = any(control.draws is not None for control in claim.controls)
+    if claim.evidence_kind == "identity" or rests_on_others or not (sampled or redrawn):
+        return None
+    if support is None or support is Support.NO_CONTROL:
+        return 0.0
+    region = math.inf if estimate.e_value is None else estimate.e_value
+    return min(region, *(control.e_value for control in controls if control.clear is not None))
 
 
 def in_region(expect: Expectation, estimate: Estimate) -> bool | None:
@@ -110,15 +124,3 @@ def in_region(expect: Expectation, estimate: Estimate) -> bool | None:
     if estimate.p_value is not None:
         return expect.contains(estimate.p_value)
     return expect.holds(estimate.low, estimate.high)
-
-
-def _reaches(draw: Estimate, model: Estimate, expect: Expectation) -> bool:
-    direction: Direction = expect.direction
-    if direction == "high":
-        return draw.high >= model.low
-    if direction == "low":
-        return draw.low <= model.high
-    centre = (expect.lower + expect.upper) / 2
-    nearest = 0.0 if draw.low <= centre <= draw.high else min(abs(draw.low - centre), abs(draw.high - centre))
-    farthest = max(abs(model.low - centre), abs(model.high - centre))
-    return nearest <= farthest

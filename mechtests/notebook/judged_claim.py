@@ -12,12 +12,13 @@ import torch
 from mechtests.claiming.claim import claim_of, default_parameters
 from mechtests.claiming.estimate import Estimate
 from mechtests.claiming.expectations import ClaimError
+from mechtests.judging.control_result import ControlResult
 from mechtests.judging.findings import parametrized
 from mechtests.judging.judge import Judge, Settings
 from mechtests.judging.judgement import Judgement
-from mechtests.judging.verdict import ControlResult, Verdict
+from mechtests.judging.verdict import Verdict
 from mechtests.report.html import report_html
-from mechtests.report.text import counterexample_text
+from mechtests.report.text import count, counterexample_text
 from mechtests.results.document import results_document
 from mechtests.results.making import checkpoint_record, claim_record
 from mechtests.results.record import ResultsDocument
@@ -132,5 +133,9 @@ def _check_arguments(name: str, taken: Set[str], given: Set[str]) -> None:
 
 
 def _control_text(control: ControlResult) -> str:
-    p_value = "" if control.p_value is None else f", p = {control.p_value:.2g}"
-    return f"{control.name}: {control.reached} of {len(control.values)} draws do as much{p_value}"
+    if control.clear is None:
+        return f"{control.name}: undefined on every draw"
+    many, by = count(len(control.values), "draw"), f" by {control.margin:g}" if control.margin else ""
+    if not control.clear:
+        return f"{control.name}: not shown to do more{by} than draw {len(control.values)}"
+    return f"{control.name}: more{by} than {'all ' if len(control.values) > 1 else ''}{many}"

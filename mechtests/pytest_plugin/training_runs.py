@@ -11,6 +11,7 @@ import pytest
 
 from mechtests.claiming.claim import Source, claim
 from mechtests.claiming.expectations import Monotone, Rate
+from mechtests.inference.replication import ALWAYS
 from mechtests.judging.evidence import Evidence
 from mechtests.judging.findings import Finding
 from mechtests.judging.judge import Judge
@@ -49,7 +50,7 @@ def universality(
     """
     stated = statement or f"The finding is supported on {at_least:.0%} or more of a recipe's independent seeds."
 
-    @claim(id, stated, source=source, expect=Rate(at_least=at_least, alpha=alpha))
+    @claim(id, stated, source=source, expect=Rate(at_least=at_least, alpha=alpha, always=ALWAYS))
     @pytest.mark.parametrize("finding", findings)
     def test_universal(finding: Finding, judge: Judge, evidence: Evidence, **given: Any) -> None:
         seeds: Sequence[System] | Mapping[str, Sequence[System]] = given[over]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mechtests.report.markdown import escaped, table
-from mechtests.report.text import estimate_text, published_text, verdict_text
+from mechtests.report.text import estimate_text, published_text, verdict_text, word_of
 from mechtests.results.document import tested
 from mechtests.results.record import CheckpointRecord, ClaimRecord, ResultsDocument, finding_name
 
@@ -106,7 +106,7 @@ def _row(claim: ClaimRecord) -> tuple[str, ...]:
     return (
         claim["mechanism"],
         claim["statement"] + (f" [{params}]" if params else ""),
-        verdict_text(claim["verdict"]),
+        verdict_text(word_of(claim)),
         estimate_text(claim["estimate"], claim["interval"]),
         claim["expect"]["region"],
         published_text(claim["published"]),

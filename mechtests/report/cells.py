@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from mechtests.report.criteria import CRITERIA, TIERS, Card
-from mechtests.report.text import SYMBOLS, claim_name
-from mechtests.results.record import CheckpointRecord, ClaimRecord, JudgedRecord, VerdictName, finding_name
+from mechtests.report.text import NO_CONTROL, SYMBOLS, claim_name, word_of
+from mechtests.results.record import CheckpointRecord, ClaimRecord, JudgedRecord, finding_name
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ class Cell:
         return f"{self.finding}@{self.column.name}"
 
     @property
-    def verdict(self) -> VerdictName:
-        return self.record["verdict"]
+    def verdict(self) -> str:
+        """The verdict as tables count it."""
+        return word_of(self.record)
 
     @property
     def symbol(self) -> str:
@@ -100,11 +101,16 @@ class Row:
 
     @property
     def supported(self) -> int:
-        return self.counts["supported"]
+        return self.counts["supported"] + self.counts[NO_CONTROL]
 
     @cached_property
     def counts(self) -> Counter[str]:
         return Counter(cell.verdict for cell in self.cells.values())
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it is true of the architecture, and so no finding."""
+        return self.record["evidence_kind"] == "identity"
 
     @property
     def holds_on_most(self) -> bool:
@@ -168,13 +174,18 @@ class Mechanism:
 
     @property
     def counts(self) -> Counter[str]:
-        beside = (record["verdict"] for records in self.beside.values() for record in records)
+        beside = (word_of(record) for records in self.beside.values() for record in records)
         return sum((row.counts for row in self.rows), Counter(beside))
 
     @property
     def holding(self) -> int:
         """How many of its findings are supported on more than half of the checkpoints they were judged on."""
-        return sum(row.holds_on_most for row in self.rows)
+        return sum(row.holds_on_most for row in self.findings)
+
+    @property
+    def findings(self) -> list[Row]:
+        """Its rows without identities."""
+        return [row for row in self.rows if not row.is_identity]
 
     @property
     def tiers(self) -> list[tuple[str | None, int]]:

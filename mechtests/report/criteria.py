@@ -130,7 +130,7 @@ def _specificity(claims: Sequence[ClaimRecord]) -> Criterion:
         if claim["verdict"] == "supported"
         and claim["evidence_kind"] == "causal"
         and claim["criterion"] != "specificity"
-        and any(control["p_value"] is None for control in claim["controls"])
+        and any(not control["redrawn"] for control in claim["controls"])
     ]
     return _decided("specificity", [*_that_test(claims, "specificity"), *compared])
 
@@ -139,7 +139,7 @@ def _baselines(claims: Sequence[ClaimRecord]) -> Criterion:
     """Controls drawn again and again: the model stands clear of two kinds of them, on every claim compared with any."""
     compared, not_clear, clear_of = [], [], set()
     for claim in claims:
-        drawn = [control for control in claim["controls"] if control["p_value"] is not None]
+        drawn = [control for control in claim["controls"] if control["redrawn"] and control["clear"] is not None]
         if drawn:
             compared.append(claim)
             clear_of |= {control["name"] for control in drawn if control["clear"]}

@@ -51,16 +51,24 @@ class Grid:
 
     @property
     def holding(self) -> dict[str, int]:
-        """How many findings hold on every checkpoint that they were judged on, on some, and on none."""
-        rows = [row for system in self.systems for row in system.rows if row.judged]
+        """How many findings hold on every checkpoint that they were judged on, on some, on none; and identities."""
+        judged = [row for system in self.systems for row in system.rows if row.judged]
+        rows = [row for row in judged if not row.is_identity]
+        identities = len(judged) - len(rows)
         every = sum(row.supported == row.judged for row in rows)
         none = sum(row.supported == 0 for row in rows)
-        return {"all": len(rows), "every": every, "some": len(rows) - every - none, "none": none}
+        return {
+            "all": len(rows),
+            "every": every,
+            "some": len(rows) - every - none,
+            "none": none,
+            "identities": identities,
+        }
 
     @property
     def strongest(self) -> list[Row]:
         """The findings that hold on most checkpoints, those that hold on all of theirs first."""
-        most = [row for system in self.systems for row in system.rows if row.holds_on_most]
+        most = [row for system in self.systems for row in system.rows if row.holds_on_most and not row.is_identity]
         return sorted(most, key=lambda row: -row.supported / row.judged)
 
     def about(self, cell: Cell) -> str | None:

@@ -22,7 +22,7 @@ from markupsafe import Markup
 from mechtests.files import write_text
 from mechtests.report.criteria import CRITERIA, Status
 from mechtests.report.grid import Grid
-from mechtests.report.text import SYMBOLS, number
+from mechtests.report.text import LABELS, SYMBOLS, number, word_of
 from mechtests.results.record import CheckpointRecord, ResultsDocument
 
 if TYPE_CHECKING:  # a report without a history needs no database
@@ -38,8 +38,8 @@ _OF_A_CLAIM = (
     "published",
 )  # fmt: skip
 _OF_A_VERDICT = (
-    "verdict", "estimate", "interval", "units", "e_value", "p_value", "survives_fdr", "controls", "counterexample",
-    "no_counterexample", "interventions", "figures", "trail", "findings", "seconds", "reason", "rerun",
+    "verdict", "estimate", "interval", "units", "e_value", "p_value", "survives_fdr", "support", "combined_e_value",
+    "controls", "counterexample", "no_counterexample", "interventions", "figures", "trail", "findings", "seconds", "reason", "rerun",
 )  # fmt: skip
 
 
@@ -68,7 +68,8 @@ def report_html(documents: Sequence[ResultsDocument], history: "Timeline | None"
         criteria=CRITERIA,
         number=_readable,
         counter=Counter,
-        count_verdicts=lambda records: Counter(record["verdict"] for record in records),
+        count_verdicts=lambda records: Counter(map(word_of, records)),
+        labels=LABELS,
         # The page may run its two scripts and ask nothing of anyone. plotly needs styles that it makes itself.
         policy=f"default-src 'none'; script-src {_hash(script)} {plotly_hash}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
@@ -116,6 +117,7 @@ def _data(grid: Grid) -> tuple[dict[str, Any], dict[str, int]]:
     for cell in grid.cells:
         about = grid.about(cell)
         shown: dict[str, Any] = {name: value for name, value in cell.record.items() if name in _OF_A_VERDICT}
+        shown["verdict"] = cell.verdict
         shown |= {"key": cell.key, "claim": indices[cell.finding], "on": columns[cell.column.name]}
         shown |= {"about": None if about is None else indices[about]}
         shown["findings"] = [
@@ -132,6 +134,7 @@ def _data(grid: Grid) -> tuple[dict[str, Any], dict[str, int]]:
     alphas = {run["alpha"] for run in grid.runs}
     return {
         "symbols": SYMBOLS,
+        "labels": LABELS,
         "alpha": alphas.pop() if len(alphas) == 1 else None,
         "fdr": grid.suite["fdr"],
         "checkpoints": checkpoints,

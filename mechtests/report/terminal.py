@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mechtests.report.text import (
+    LABELS,
+    NO_CONTROL,
     SYMBOLS,
     checkpoint_text,
     claim_name,
@@ -22,6 +24,7 @@ from mechtests.report.text import (
     printable,
     published_text,
     verdict_text,
+    word_of,
 )
 from mechtests.results.record import ClaimRecord
 
@@ -33,7 +36,14 @@ MANY = 8
 
 _PLAIN = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
-_STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "magenta", "untested": "dim"}
+_STYLES = {
+    "supported": "green",
+    NO_CONTROL: "cyan",
+    "refuted": "red",
+    "inconclusive": "yellow",
+    "vacuous": "magenta",
+    "untested": "dim",
+}
 
 
 def print_claims(records: Sequence[ClaimRecord], file: TextIO, width: int, colour: bool, each: bool) -> None:
@@ -73,8 +83,8 @@ def print_claims(records: Sequence[ClaimRecord], file: TextIO, width: int, colou
         for cell in cells:
             table.add_row(*(cell[title] for title in titles))
         console.print(table)
-    counts = Counter[str](record["verdict"] for record in records)
-    words = [f"{counts[verdict]} {verdict}" for verdict in SYMBOLS if counts[verdict]]
+    counts = Counter(map(word_of, records))
+    words = [f"{counts[word]} {LABELS[word]}" for word in SYMBOLS if counts[word]]
     console.print(f"\n{len(records)} verdicts: {', '.join(words)}", markup=False)
 
 
@@ -92,12 +102,12 @@ def _cells(group: Sequence[ClaimRecord], claim: str, checkpoint: str) -> dict[st
 
 
 def _verdicts(group: Sequence[ClaimRecord]) -> Text:
-    counts = Counter[str](record["verdict"] for record in group)
+    counts = Counter(map(word_of, group))
     text = Text()
-    for verdict in SYMBOLS:
-        if counts[verdict]:
-            many = f" {counts[verdict]}/{len(group)}" if len(group) > 1 else ""
-            text.append(("\n" if text else "") + f"{verdict_text(verdict)}{many}", style=_STYLES[verdict])
+    for word in SYMBOLS:
+        if counts[word]:
+            many = f" {counts[word]}/{len(group)}" if len(group) > 1 else ""
+            text.append(("\n" if text else "") + f"{verdict_text(word)}{many}", style=_STYLES[word])
     return text
 
 
@@ -119,14 +129,17 @@ def _units(group: Sequence[ClaimRecord]) -> str:
 
 def _controls(group: Sequence[ClaimRecord]) -> Text:
     """For each control, on how many of the checkpoints the claim stands clear of it."""
-    clear, seen = Counter[str](), Counter[str]()
+    clear, compared, seen = Counter[str](), Counter[str](), Counter[str]()
     for record in group:
         for control in record["controls"]:
             seen[control["name"]] += 1
-            clear[control["name"]] += control["clear"]
+            compared[control["name"]] += control["clear"] is not None
+            clear[control["name"]] += control["clear"] is True
     text = Text()
     for name, many in seen.items():
         status = "clear" if clear[name] == many else "not clear" if not clear[name] else f"clear {clear[name]}/{many}"
+        if not compared[name]:
+            status = "undefined"
         line = f"{printable(name)}: {status}"
         text.append(("\n" if text else "") + line, style="" if clear[name] == many else _STYLES["vacuous"])
     return text

@@ -2,11 +2,23 @@
 
 from collections.abc import Sequence
 
-from mechtests.judging.verdict import Verdict
+from mechtests.judging.verdict import Support, Verdict
 from mechtests.results.record import ClaimRecord, PlacedRecord
 
-SYMBOLS = {verdict.value: verdict.symbol for verdict in Verdict}
-"""A symbol for each verdict, in the order in which verdicts are listed."""
+NO_CONTROL = "no-control"
+"""What stands in tables for a claim that is supported and was compared with nothing."""
+
+_SUPPORTED, *_OTHERS = Verdict
+SYMBOLS = {
+    _SUPPORTED.value: _SUPPORTED.symbol,
+    NO_CONTROL: f"({_SUPPORTED.symbol})",
+    **{verdict.value: verdict.symbol for verdict in _OTHERS},
+}
+"""A symbol for each word that tables count, in the order in which they list them: the verdicts, and
+:data:`NO_CONTROL`."""
+
+LABELS = {word: word for word in SYMBOLS} | {NO_CONTROL: "supported (no control)"}
+"""How each word of :data:`SYMBOLS` reads."""
 
 INTERVENTIONS_SHOWN = 4
 """So many interventions are written out; the others are counted."""
@@ -33,9 +45,15 @@ def count(many: int, noun: str) -> str:
     return f"{many} {noun}" if many == 1 else f"{many} {noun}s"
 
 
-def verdict_text(verdict: str, many: int | None = None) -> str:
+def word_of(record: ClaimRecord) -> str:
+    """The verdict of a record as tables count it, a word of :data:`SYMBOLS`."""
+    return NO_CONTROL if record["support"] == Support.NO_CONTROL.value else record["verdict"]
+
+
+def verdict_text(word: str, many: int | None = None) -> str:
     """The symbol and the name of a verdict, as in ``✓ supported``; with ``many``, ``✓ 3 supported``."""
-    return f"{SYMBOLS[verdict]} {verdict}" if many is None else f"{SYMBOLS[verdict]} {many} {verdict}"
+    label = LABELS[word]
+    return f"{SYMBOLS[word]} {label}" if many is None else f"{SYMBOLS[word]} {many} {label}"
 
 
 def estimate_text(estimate: float | None, interval: Sequence[float] | None) -> str:

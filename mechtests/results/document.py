@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from mechtests.files import write_text
-from mechtests.inference import e_benjamini_hochberg
+from mechtests.inference import closed_e_benjamini_hochberg
 from mechtests.results.record import (
     CheckpointRecord,
     ClaimRecord,
@@ -20,7 +20,7 @@ from mechtests.results.record import (
     finding_name,
 )
 
-SCHEMA = "mechtests/1"
+SCHEMA = "mechtests/2"
 FDR = 0.05
 """The share of false ones that is tolerated, on average, among the claims marked as surviving."""
 
@@ -39,18 +39,29 @@ def schema() -> dict[str, Any]:
 
 
 def results_document(run: RunRecord, records: Sequence[ClaimRecord]) -> ResultsDocument:
-    """A whole results file: the run, and its claims in the order of their ids, with those marked that survive e-BH.
+    """A whole results file: the run, and its claims in the order of their ids, with those marked that survive.
 
-    A claim seen whole has no sampling error and no e-value; the false discovery rate is over the others.
+    The false discovery rate is over the findings in which there is chance: those that are sampled, or compared with
+    controls that are. Identities and claims over training runs are no such findings.
     """
     ordered = sorted(records, key=lambda record: (record["id"], str(record["params"]), str(record["checkpoint"])))
-    e_values = {index: e for index, record in enumerate(ordered) if (e := record["e_value"]) is not None}
-    survives = dict(zip(e_values, e_benjamini_hochberg(list(e_values.values()), FDR), strict=True))
+    e_values = {index: e for index, record in enumerate(ordered) if (e := record["combined_e_value"]) is not None}
+    survives = dict(zip(e_values, closed_e_benjamini_hochberg(list(e_values.values()), FDR), strict=True))
     claims: list[ClaimRecord] = [
         {**record, "survives_fdr": survives.get(index)} for index, record in enumerate(ordered)
     ]
-    suite: SuiteRecord = {"fdr": FDR, "sampled": len(survives), "surviving": sum(survives.values())}
+    errors = [max(found) for record in claims if record["verdict"] == "supported" and (found := _errors(record))]
+    suite: SuiteRecord = {
+        "fdr": FDR,
+        "sampled": len(survives),
+        "surviving": sum(survives.values()),
+        "vacuity": max(errors, default=None),
+    }
     return {"schema": SCHEMA, "run": run.copy(), "suite": suite, "claims": claims}
+
+
+def _errors(record: ClaimRecord) -> list[float]:
+    return [control["error"] for control in record["controls"] if control["redrawn"] and control["clear"]]
 
 
 def merged(documents: Sequence[ResultsDocument]) -> ResultsDocument:

@@ -8,12 +8,13 @@ from typing import cast
 from mechtests.claiming.claim import Claim
 from mechtests.claiming.estimate import Estimate, more_units
 from mechtests.families.curve import Curve
+from mechtests.judging.control_result import ControlResult
 from mechtests.judging.counterexamples import Counterexample
 from mechtests.judging.judgement import Judgement
-from mechtests.judging.verdict import ControlResult
 from mechtests.results.record import (
     CheckpointRecord,
     ClaimRecord,
+    ClosestRecord,
     ControlRecord,
     CounterexampleRecord,
     ExpectRecord,
@@ -40,9 +41,11 @@ def claim_record(judgement: Judgement, checkpoint: CheckpointRecord | None, stor
         "estimate": estimate.value if estimate else None,
         "interval": _interval(estimate),
         "units": estimate.units if estimate else 0,
-        "e_value": _finite(estimate.e_value) if estimate else None,
+        "e_value": _finite(estimate.e_value if estimate else None),
         "p_value": estimate.p_value if estimate else None,
         "controls": [_control(control) for control in judgement.controls],
+        "support": judgement.support.value if judgement.support else None,
+        "combined_e_value": _finite(judgement.combined_e_value),
         "counterexample": _counterexample(search.counterexample) if search and search.counterexample else None,
         "no_counterexample": search.reason if search else None,
         "interventions": list(judgement.interventions),
@@ -131,6 +134,8 @@ def _unjudged(
         "e_value": None,
         "p_value": None,
         "controls": [],
+        "support": None,
+        "combined_e_value": None,
         "counterexample": None,
         "no_counterexample": None,
         "interventions": [],
@@ -191,10 +196,26 @@ def _interval(estimate: Estimate | None) -> list[float] | None:
 def _control(control: ControlResult) -> ControlRecord:
     return {
         "name": control.name,
+        "redrawn": control.redrawn,
+        "draws": control.planned,
         "estimates": list(control.values),
         "reached": control.reached,
-        "p_value": control.p_value,
         "clear": control.clear,
+        "margin": control.margin,
+        "error": control.error,
+        "e_value": _finite(control.e_value),
+        "closest": _closest(control),
+    }
+
+
+def _closest(control: ControlResult) -> ClosestRecord | None:
+    if control.closest is None or control.ahead is None:
+        return None
+    ends = control.interval
+    return {
+        "draw": control.closest,
+        "ahead": control.ahead,
+        "interval": None if ends is None else [ends.lower, ends.upper],
     }
 
 

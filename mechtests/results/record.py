@@ -7,6 +7,9 @@ from mechtests.claiming.claim import Criterion, EvidenceKind
 VerdictName = Literal["supported", "refuted", "inconclusive", "vacuous", "untested"]
 """The values of :class:`mechtests.judging.verdict.Verdict`, as they are written."""
 
+SupportName = Literal["e-value and controls", "rank among controls", "exact", "training runs", "identity", "no control"]
+"""The values of :class:`mechtests.judging.verdict.Support`, as they are written."""
+
 DIGITS = 12
 """Digits of a sha256 that tell weights apart in names."""
 
@@ -29,11 +32,16 @@ class RunRecord(TypedDict):
 
 
 class SuiteRecord(TypedDict):
-    """How many of the sampled claims survive a false discovery rate."""
+    """How many of the findings with a combined e-value survive a false discovery rate.
+
+    ``vacuity`` is the greatest chance, over the supported claims, that a model passes which is one more draw of the
+    claim's controls.
+    """
 
     fdr: float
     sampled: int
     surviving: int
+    vacuity: float | None
 
 
 class SourceRecord(TypedDict):
@@ -69,14 +77,31 @@ class CheckpointRecord(TypedDict):
     members: NotRequired[list[str]]
 
 
+class ClosestRecord(TypedDict):
+    """The draw of a control that comes closest to the model, and by how much the model does more than it."""
+
+    draw: int
+    ahead: float
+    interval: list[float] | None
+
+
 class ControlRecord(TypedDict):
-    """One control: the estimate of each draw, and whether the model stands clear of them."""
+    """One control: the estimate of each draw, and whether the model does more; see ``ControlResult``.
+
+    ``clear`` is null where no draw has a value. ``draws`` are those planned: drawing ends with the first that is
+    reached.
+    """
 
     name: str
+    redrawn: bool
+    draws: int
     estimates: list[float | None]
     reached: int
-    p_value: float | None
-    clear: bool
+    clear: bool | None
+    margin: float
+    error: float
+    e_value: float | None
+    closest: ClosestRecord | None
 
 
 class FigureRecord(TypedDict):
@@ -144,7 +169,10 @@ class VerdictRecord(PlacedRecord):
 
 
 class ClaimRecord(VerdictRecord):
-    """One claim of a results file: what it states, its verdict, and all that the verdict rests on."""
+    """One claim of a results file: what it states, its verdict, and all that the verdict rests on.
+
+    ``e_value`` is that of the region; ``combined_e_value`` that of the region and the controls together.
+    """
 
     mechanism: str
     story: str
@@ -155,6 +183,8 @@ class ClaimRecord(VerdictRecord):
     criterion: Criterion | None
     rerun: str
     controls: list[ControlRecord]
+    support: SupportName | None
+    combined_e_value: float | None
     counterexample: CounterexampleRecord | None
     no_counterexample: str | None
     interventions: list[str]

@@ -122,7 +122,7 @@ class TestCommand:
         (tmp_path / "results.json").write_text("{}")
         code, _, error = told("--claims-history", ledger, "--add", tmp_path / "results.json")
         assert (code, len(ledger.runs())) == (2, 2)
-        assert "not of the form mechtests/1" in error
+        assert "not of the form mechtests/2" in error
 
     def test_shows_no_sign_that_a_terminal_obeys(self, tmp_path, told):
         made = documents.hostile()

@@ -40,9 +40,9 @@ def broken(change):
     [
         ("", "not a results file"),
         ("{", "not a results file"),
-        ("[]", "not of the form mechtests/1"),
-        ("null", "not of the form mechtests/1"),
-        (broken(lambda made: made.update(schema="mechtests/2")), "mechtests/1"),
+        ("[]", "not of the form mechtests/2"),
+        ("null", "not of the form mechtests/2"),
+        (broken(lambda made: made.update(schema="mechtests/3")), "mechtests/2"),
         (broken(lambda made: made["claims"][0].pop("verdict")), "verdict"),
         (broken(lambda made: made["claims"][0].update(verdict="true")), "verdict"),
         (broken(lambda made: made["claims"][0].update(trail=[[1, 2]])), "trail"),

@@ -323,7 +323,7 @@ class TestCommand:
             ("deep/none", "deep/none: no such file"),
             ("deep", "no ledger here yet"),
             ("empty.json", "not a results file"),
-            ("other.json", "not of the form mechtests/1"),
+            ("other.json", "not of the form mechtests/2"),
             ("record.json", "not a record of verdicts"),
             ("nothing.json", "nothing to compare"),
         ],

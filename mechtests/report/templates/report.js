@@ -2,7 +2,7 @@
 // attribute, never as HTML.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const { symbols, claims, cells, checkpoints } = data;
+const { symbols, labels, claims, cells, checkpoints } = data;
 const byKey = new Map(cells.map((cell) => [cell.key, cell]));
 const ofClaim = claims.map(() => []);
 const aboutClaim = claims.map(() => []);
@@ -53,8 +53,8 @@ for (const finding of cells.flatMap((cell) => cell.findings ?? [])) {
 const columnOf = (cell) => checkpoints[cell.on];
 const address = (cell) => `#${encodeURIComponent(cell.key).replaceAll("%2F", "/")}`;
 const link = (cell, ...children) => h("a", { href: address(cell) }, ...children);
-const badge = (verdict) => h("span", { class: `badge ${verdict}` }, h("span", { "aria-hidden": "true" }, symbols[verdict]), ` ${verdict}`);
-const mark = (verdict) => h("span", { class: `mark ${verdict}`, role: "img", "aria-label": verdict }, symbols[verdict]);
+const badge = (verdict) => h("span", { class: `badge ${verdict}` }, h("span", { "aria-hidden": "true" }, symbols[verdict]), ` ${labels[verdict]}`);
+const mark = (verdict) => h("span", { class: `mark ${verdict}`, role: "img", "aria-label": labels[verdict] }, symbols[verdict]);
 
 // --------------------------------------------------------------------------------------------------------------------
 // Strips: estimates and intervals against the region, on one axis
@@ -143,7 +143,7 @@ function smallStrip(place, index) {
   const published = typeof claims[index].published === "number" ? [claims[index].published] : [];
   if (!seen.length) return;
   const scale = axis([...seen.map((cell) => cell.estimate), ...published], expect);
-  const order = ["untested", "inconclusive", "vacuous", "refuted", "supported"];
+  const order = ["untested", "inconclusive", "vacuous", "refuted", "no-control", "supported"];
   const drawn = [...seen].sort((a, b) => order.indexOf(a.verdict) - order.indexOf(b.verdict));
   place.append(
     s("svg", { "aria-hidden": "true" }, region(scale, expect),
@@ -163,7 +163,7 @@ function because(cell) {
   const alpha = claim.expect.alpha ?? data.alpha;
   const said = [];
   if (cell.estimate === undefined) return [cell.reason ? sentence(cell.reason) : "Nothing was observed."];
-  const inside = { supported: "lies in", vacuous: "lies in", refuted: "lies outside", inconclusive: "still crosses the edge of" }[cell.verdict];
+  const inside = { supported: "lies in", "no-control": "lies in", vacuous: "lies in", refuted: "lies outside", inconclusive: "still crosses the edge of" }[cell.verdict];
   if (cell.p_value !== undefined) {
     said.push(`Against permutations of the columns the statistic ${number(cell.estimate)} has p = ${number(cell.p_value)}, which ${inside} the claimed region, ${where}.`);
   } else if (cell.interval) {
@@ -174,20 +174,29 @@ function because(cell) {
   }
   const controls = cell.controls ?? [];
   for (const control of controls) said.push(comparison(control));
-  if (cell.verdict === "supported" && !controls.length) said.push("The claim names no control, so nothing says that a model that has learned nothing would not do as much.");
+  if (cell.verdict === "no-control" && !controls.length) said.push("The claim names no control, so nothing says that a model that has learned nothing would not do as much.");
   if (cell.verdict === "refuted" || cell.verdict === "inconclusive") said.push("No control was run: a control can only take away from a claim whose region is met.");
   return said;
 }
 
 function comparison(control) {
-  const many = control.estimates.length;
-  const kind = control.p_value === null ? (many === 1 ? "alternative" : "alternatives") : many === 1 ? "draw" : "draws";
-  const some = many === 1 ? (control.reached ? "The only" : "Not even the only") : `${control.reached || "None"} of ${many}`;
-  const reach = `${some} ${kind} of the control “${control.name}” ${control.reached === 1 || many === 1 ? "comes" : "come"} as far`;
-  const rank = control.p_value === null ? "" : ` (rank p = ${number(control.p_value)})`;
+  const made = control.estimates.length;
   const absent = control.estimates.filter((value) => value === null).length;
-  const nothing = absent ? ` On ${absent === many ? (many === 1 ? "it" : "none of them") : `${absent} of them`} there is ${absent === many && many > 1 ? "anything" : "nothing"} to measure.` : "";
-  return `${reach}${rank}: the model ${control.clear ? "stands clear of it" : "does not stand clear of it"}.${nothing}`;
+  const kind = control.redrawn ? "draw" : "alternative";
+  const name = `the control “${control.name}”`;
+  if (absent === made) return `On ${made === 1 ? `the only ${kind}` : `all ${plural(made, kind)}`} of ${name} the claim's quantity does not exist, so nothing was compared.`;
+  const by = control.margin ? ` by more than ${number(control.margin)}` : "";
+  const undefinedOn = absent ? ` It does not exist on ${absent} of them.` : "";
+  if (!control.clear) return `The model is not shown to do more${by} than ${kind} ${made}${control.redrawn ? ` of ${control.draws}` : ""} of ${name}${closest(control)}.${undefinedOn}`;
+  const chance = control.redrawn ? `; one more draw would pass for that with probability ${number(control.error)} at most` : "";
+  return `The model does more${by} than ${made === 1 ? `the only ${kind}` : `all ${plural(made, kind)}`} of ${name}${closest(control)}${chance}.${undefinedOn}`;
+}
+
+function closest(control) {
+  const one = control.closest;
+  if (!one) return "";
+  const ends = one.interval ? ` (${number(one.interval[0])} to ${number(one.interval[1])})` : "";
+  return control.clear ? `, than the best of them by ${number(one.ahead)}${ends}` : `: ahead by ${number(one.ahead)}${ends}`;
 }
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
@@ -303,7 +312,7 @@ function emerging(finding) {
     };
   });
 }
-const SHAPES = { supported: "circle", refuted: "x", vacuous: "circle-open", inconclusive: "diamond-open", untested: "line-ew" };
+const SHAPES = { supported: "circle", "no-control": "circle-open-dot", refuted: "x", vacuous: "circle-open", inconclusive: "diamond-open", untested: "line-ew" };
 
 function responses(curves) {
   // Curves that share their x are one family and are told apart by a legend; a label is text, whatever it looks like.
@@ -386,7 +395,7 @@ function estimateAndControls(cell, claim) {
       return {
         label: control.name,
         drawn: [guide(scale, cell), values.map((value) => s("line", { class: "tick", x1: percent(scale.place(value)), x2: percent(scale.place(value)), y1: "22%", y2: "78%" }))],
-        value: [`${control.reached} of ${control.estimates.length} as far `, control.clear ? mark("supported") : mark("vacuous"), none ? h("span", { class: "quiet" }, ` ${none} undefined`) : null],
+        value: [control.clear ? `more than all ${control.estimates.length} ` : control.clear === false ? "one does as much " : "nothing compared ", control.clear ? mark("supported") : control.clear === false ? mark("vacuous") : mark("no-control"), none ? h("span", { class: "quiet" }, ` ${none} undefined`) : null],
       };
     }),
   ].filter(Boolean);
