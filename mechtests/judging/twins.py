@@ -36,9 +36,8 @@ class Twins:
             self._first = module
         elif _equal(self._first, module):
             raise ClaimError(
-                f"the control “{self.control.name}”: draw {draw + 1} has the weights of draw 1. Expected a model of its "
-                "own for each draw: the initialisation must follow torch's seed, not one of "
-                "the configuration."
+                f"the control “{self.control.name}”: draw {draw + 1} has the weights of draw 1. Expected another model "
+                "on each draw: its initialisation must follow torch's seed, and no seed of its own."
             )
 
 

@@ -39,7 +39,8 @@ _OF_A_CLAIM = (
 )  # fmt: skip
 _OF_A_VERDICT = (
     "verdict", "estimate", "interval", "units", "e_value", "p_value", "survives_fdr", "support", "combined_e_value",
-    "controls", "counterexample", "no_counterexample", "interventions", "figures", "trail", "findings", "seconds", "reason", "rerun",
+    "controls", "counterexample", "no_counterexample", "interventions", "figures", "trail", "findings", "seconds",
+    "reason", "rerun",
 )  # fmt: skip
 
 

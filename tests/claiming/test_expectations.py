@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mechtests import ClaimError, Difference, Mean, Monotone, Permutation, Rank, Rate, Value
 from mechtests.claiming.estimate import Estimate
-from mechtests.inference import Interval, mean_e_value, mean_interval, rate_e_value, rate_interval
+from mechtests.inference import Interval, MeanProcess, RateProcess, Region
 
 lower_ends = st.none() | st.tuples(st.sampled_from(["at_least", "above"]), st.integers(-3, 3))
 upper_ends = st.none() | st.tuples(st.sampled_from(["at_most", "below"]), st.integers(-3, 3))
@@ -158,20 +158,38 @@ class TestEstimate:
     @given(st.lists(st.booleans(), min_size=1, max_size=60), st.sampled_from([0.001, 0.05, 0.2]))
     def test_of_a_rate_is_the_share_with_the_interval_and_e_value_of_rates(self, outcomes, alpha):
         successes, n = sum(outcomes), len(outcomes)
-        assert Rate(at_least=0.5).estimate(units(*outcomes), alpha) == Estimate(
-            successes / n, rate_interval(successes, n, alpha), n, rate_e_value(successes, n, Interval(0.5, math.inf))
-        )
+        process, same = Rate(at_least=0.5).process(alpha, 64), RateProcess(Region(0.5), alpha, 64)
+        for one in (process, same):
+            one.observe(units(*outcomes))
+        assert Estimate.of(process) == Estimate(successes / n, same.interval(), n, same.e_value())
 
     @given(st.lists(st.floats(-2, 4), min_size=1, max_size=20))
     def test_of_a_mean_is_the_mean_with_the_interval_and_e_value_of_means(self, values):
-        array, region = units(*values), Interval(-math.inf, 0.5)
+        array, same = units(*values), MeanProcess(Region(upper=0.5), 0.05, (-2, 4))
+        same.observe(array)
         for kind in (Mean, Difference):
-            assert kind(at_most=0.5, bounds=(-2, 4)).estimate(array, 0.05) == Estimate(
-                float(array.mean()),
-                mean_interval(array, 0.05, (-2, 4)),
-                len(array),
-                mean_e_value(array, region, (-2, 4)),
-            )
+            process = kind(at_most=0.5, bounds=(-2, 4)).process(0.05)
+            process.observe(array)
+            assert Estimate.of(process) == Estimate(same.value, same.interval(), len(array), same.e_value())
+
+    @pytest.mark.parametrize(
+        ("expect", "inside", "outside"),
+        [(Rate(above=0.5), 0.51, 0.5), (Rate(at_least=0.5), 0.5, 0.49), (Rate(below=0.5), 0.49, 0.5)],
+    )
+    def test_follows_the_region_with_its_open_ends(self, expect, inside, outside):
+        region = expect.process(0.05).region
+        assert inside in region
+        assert outside not in region
+
+    @pytest.mark.parametrize("always", [-0.1, 1.0])
+    def test_of_a_rate_looks_for_a_part_of_the_evidence_in_units_that_are_all_true(self, always):
+        with pytest.raises(ClaimError, match="always"):
+            Rate(at_least=0.5, always=always)
+        few, fewer = Rate(at_least=0.7, alpha=0.05), Rate(at_least=0.7, alpha=0.05, always=0.6)
+        for expect, decided in ((few, None), (fewer, True)):
+            process = expect.process(0.05)
+            process.observe(units(*[1] * 10))
+            assert process.decision() is decided
 
     def test_of_a_census_is_exact(self):
         assert Rate(at_least=0.5).census(units(1, 1, 0, 1)) == Estimate(0.75, None, 4)
