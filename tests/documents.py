@@ -18,8 +18,9 @@ from mechtests.claiming.claim import Claim
 from mechtests.claiming.estimate import Estimate
 from mechtests.families.curve import Curve
 from mechtests.inference import Interval
+from mechtests.judging.control_result import ControlResult
 from mechtests.judging.judgement import Judgement
-from mechtests.judging.verdict import ControlResult, decide
+from mechtests.judging.verdict import Support, combined_e_value, decide, support_of
 from mechtests.results.document import results_document
 from mechtests.results.making import claim_record, untested_record
 
@@ -89,20 +90,25 @@ def judged(claim, generator, draws=(99, 19), **changes):
     inside = claim.expect.contains(estimate.value if estimate.p_value is None else estimate.p_value)
     controls = ()
     if inside:
-        reached = int(generator.random() < 0.2) * 12
+        reached = int(generator.random() < 0.2)
         controls = tuple(
-            ControlResult(name, tuple(generator.normal(0, 0.1, many)), reached, (1 + reached) / (1 + many), reached < 5)
+            ControlResult(name, tuple(generator.normal(0, 0.1, many)), reached, many, closest=3, ahead=0.2)
             for name, many in zip(("untrained", "shuffled weights"), draws, strict=False)
         )
-        controls += (ControlResult("other heads", (0.01, None, 0.02), 0, None, True),)
+        controls += (ControlResult("other heads", (0.01, None, 0.02), 0, 3, redrawn=False),)
     verdict, reason = decide(claim.expect, estimate, controls)
     curves = ()
     if isinstance(claim.expect, Monotone):
         curves = (Curve("accuracy against dose", tuple(np.linspace(0, 1, 6)), tuple(np.linspace(1, 0.1, 6))),)
     given = {"params": {}, "system": None, "reason": reason, "seconds": 0.21, "trail": trail, "curves": curves}
-    return Judgement(
+    made = Judgement(
         **{"claim": claim, "verdict": verdict, "estimate": estimate, "controls": controls, **given, **changes}
     )
+    if made.estimate is None or "support" in changes:
+        return made
+    behind = claim, made.estimate, made.controls
+    support = support_of(*behind, False) if made.verdict is Verdict.SUPPORTED else None
+    return _with(made, support=support, combined_e_value=combined_e_value(*behind, support, False))
 
 
 def _observed(expect, generator):
@@ -157,7 +163,7 @@ def of_every_verdict():
         )
         return records[-1]
 
-    clear = (ControlResult("untrained", (0.1, 0.2, None), 0, 0.04, True),)
+    clear = (ControlResult("untrained", (0.1, 0.2, None), 0, 3),)
     for where, verdict, value in zip(seeds, ("supported", "refuted", "vacuous"), (1.5, -2.0, 0.3), strict=True):
         add(weights, verdict, where, value, controls=clear if verdict == "supported" else ())
     sampled = add(rate, "inconclusive", seeds[0], 0.5)
@@ -170,6 +176,7 @@ def of_every_verdict():
         "figures": [{"kind": "curve", "label": "the input", "x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.5]}],
     }
     add(rate, "refuted", seeds[1], 0.2)
+    add(rate, "supported", seeds[2], 0.8)
     records.append(untested_record(rate, {}, None, "Are the habits there?", "pytest y", "no checkpoint was found"))
 
     over = {
@@ -195,7 +202,7 @@ def of_every_verdict():
     named = {"finding": "weights/positive"}
     one = add(universal, "refuted", together(seeds), 0.33, params={**named, "recipe": "light"})
     one["findings"] = findings(seeds, verdicts)
-    two = add(emergence, "supported", together(seeds), 1.0, params=named)
+    two = add(emergence, "supported", together(seeds), 1.0, params=named, support=Support.TRAINING_RUNS)
     two["findings"] = findings(steps, [("refuted", -1.0), ("refuted", -0.5), ("supported", 1.5)])
     return results_document(RUN, records)
 

@@ -203,7 +203,7 @@ def _control(control: ControlResult) -> ControlRecord:
         "clear": control.clear,
         "margin": control.margin,
         "error": control.error,
-        "e_value": _finite(control.e_value),
+        "e_value": None if math.isinf(control.e_value) else control.e_value,
         "closest": _closest(control),
     }
 

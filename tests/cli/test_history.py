@@ -81,7 +81,7 @@ class TestCommand:
         lines = [line for line in out.splitlines() if line.strip().startswith("2025")]
         assert code == 0
         assert [line.split()[2:4] for line in lines] == [["run-1", "–"], ["run-0", "c0ffeec0ff"]]
-        assert all("4 checkpoints" in line and "✓ 2" in line and "✗ 3" in line for line in lines)
+        assert all("4 checkpoints" in line and "✓ 3" in line and "✗ 3" in line for line in lines)
 
     def test_tells_verdicts_of_a_claim_or_a_checkpoint(self, ledger, told):
         _, out, _ = told("--claims-history", ledger, "--claim", "*/positive", "--checkpoint", "light-seed00")

@@ -20,11 +20,11 @@ def claim(name="large", verdict="supported", criterion=None, kind="correlational
 
 
 def drawn(name="untrained", clear=True):
-    return {"name": name, "p_value": 0.05, "clear": clear}
+    return {"name": name, "redrawn": True, "clear": clear}
 
 
 def other_heads(clear=True):
-    return {"name": "other heads", "p_value": None, "clear": clear}
+    return {"name": "other heads", "redrawn": False, "clear": clear}
 
 
 def rate_over_seeds(of, verdict="supported", kind="rate"):

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from mechtests.report.grid import Grid
 from mechtests.report.html import report_html, write_html
-from mechtests.report.text import SYMBOLS
+from mechtests.report.text import LABELS, SYMBOLS, word_of
 from mechtests.results.document import merged, results_document, schema
 from tests import documents
 from tests.documents import HOSTILE, RUN
@@ -84,15 +84,15 @@ class TestDocuments:
 class TestReport:
     def test_has_a_mark_with_sign_and_word_for_every_verdict(self, small):
         made = documents.of_every_verdict()
-        verdicts = sorted(claim["verdict"] for claim in made["claims"])
-        assert sorted(mark["aria-label"] for mark in marks(small)) == verdicts
-        assert set(verdicts) == set(SYMBOLS)
-        assert all(mark["class"] == f"mark {mark['aria-label']}" for mark in marks(small))
-        assert all(SYMBOLS[verdict] in small.shown for verdict in verdicts)
+        words = sorted(word_of(claim) for claim in made["claims"])
+        assert sorted(mark["aria-label"] for mark in marks(small)) == sorted(LABELS[word] for word in words)
+        assert set(words) == set(SYMBOLS)
+        assert sorted(mark["class"] for mark in marks(small)) == [f"mark {word}" for word in words]
+        assert all(SYMBOLS[word] in small.shown for word in words)
 
     def test_says_in_a_sentence_which_findings_hold(self):
         generator_free = documents.of_every_verdict()
-        assert "Of 2 findings, 0 hold on every checkpoint, 1 on some and 1 on none" in page(generator_free).shown
+        assert "Of 2 findings, 0 hold on every checkpoint, 2 on some and 0 on none" in page(generator_free).shown
 
     def test_names_runs_checkpoints_sources_and_mechanisms(self, small):
         for text in ("light-seed00", "A post about toys", "A. Author", "Weights", "toy/weights", "0.001", "torch 2.13"):

@@ -9,8 +9,9 @@ import torch
 
 from mechtests import System, Verdict
 from mechtests.checkpoints import Checkpoint, Provenance
+from mechtests.judging.verdict import Support
 from mechtests.report.terminal import print_claims
-from mechtests.report.text import SYMBOLS
+from mechtests.report.text import LABELS, NO_CONTROL, SYMBOLS
 from tests.results.records import (
     CONTROL,
     FOUND,
@@ -32,11 +33,14 @@ class TestTerminal:
     @pytest.mark.parametrize("each", [False, True])
     @pytest.mark.parametrize("verdict", SYMBOLS)
     def test_tells_every_verdict_by_a_sign_and_a_word(self, verdict, each):
-        record = untested() if verdict == "untested" else judged(verdict)
-        assert f"{SYMBOLS[verdict]} {verdict}" in printed([record], each=each)
+        if verdict == NO_CONTROL:
+            record = judged("supported", support=Support.NO_CONTROL)
+        else:
+            record = untested() if verdict == "untested" else judged(verdict)
+        assert f"{SYMBOLS[verdict]} {LABELS[verdict]}" in " ".join(printed([record], each=each).split())
 
     def test_has_a_sign_of_its_own_for_every_verdict(self):
-        assert set(SYMBOLS) == {verdict.value for verdict in Verdict}
+        assert set(SYMBOLS) == {verdict.value for verdict in Verdict} | {NO_CONTROL}
         assert len(set(SYMBOLS.values())) == len(SYMBOLS)
 
     def test_is_plain_text_where_it_is_no_terminal(self):
@@ -54,7 +58,7 @@ class TestTerminal:
         print_claims(of_every_verdict(), file, 120, colour=False, each=False)
         file.flush()
         text = file.buffer.getvalue().decode(encoding)
-        assert all(verdict in text for verdict in SYMBOLS)
+        assert all(verdict.value in text for verdict in Verdict)
 
     def test_shows_claims_regions_numbers_and_controls(self):
         text = printed([judged(name="special-sum", controls=(CONTROL,))])

@@ -11,12 +11,12 @@ from mechtests.families import Rendering
 from mechtests.families.curve import Curve
 from mechtests.inference import Interval
 from mechtests.judging.answers import Answer
+from mechtests.judging.control_result import ControlResult
 from mechtests.judging.counterexamples import Counterexample, Search
 from mechtests.judging.judgement import Judgement
-from mechtests.judging.verdict import ControlResult
 from mechtests.results.making import checkpoint_record, claim_record, untested_record
 
-CONTROL = ControlResult("untrained", (0.1, None), 0, 1 / 3, False)
+CONTROL = ControlResult("untrained", (None, 0.1), 1, 19, True, 0.001, 0.25, 1, 0.5, Interval(0.2, 0.7))
 FOUND = Search(
     Counterexample(
         {"steepness": 5.0, "n": 3},

@@ -190,7 +190,7 @@ class TestShown:
 
     def test_in_a_sentence(self, comparison):
         assert summary(comparison) == (
-            "2 regressions; 1 verdict better; 2 estimates moved by more than the intervals allow; 4 verdicts as before"
+            "2 regressions; 1 verdict better; 2 estimates moved by more than the intervals allow; 5 verdicts as before"
         )
 
     def test_in_markdown(self, comparison):

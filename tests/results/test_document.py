@@ -1,6 +1,7 @@
 """Results files: what they hold, and what their schema takes and refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -60,7 +61,18 @@ class TestResults:
             1e6,
         )
         assert record["controls"] == [
-            {"name": "untrained", "estimates": [0.1, None], "reached": 0, "p_value": 1 / 3, "clear": False}
+            {
+                "name": "untrained",
+                "redrawn": True,
+                "draws": 19,
+                "estimates": [None, 0.1],
+                "reached": 1,
+                "clear": False,
+                "margin": 0.25,
+                "error": pytest.approx(0.052),
+                "e_value": 0.0,
+                "closest": {"draw": 1, "ahead": 0.5, "interval": [0.2, 0.7]},
+            }
         ]
         (figure,) = record["figures"]
         assert (figure["label"], list(figure["x"]), list(figure["y"])) == ("loss", [0, 1], [3, 2])
@@ -146,24 +158,40 @@ class TestResults:
         assert results_document(RUN, records[::-1]) == document
 
     def test_mark_what_survives_the_false_discovery_rate(self):
-        strong, weak = (Estimate(0.95, Interval(0.9, 1.0), 9, e_value=e) for e in (1_000.0, 2.0))
+        """The e-value of region and controls together counts; verdicts in which there is no chance have none."""
         document = results_document(
             RUN,
             [
-                judged(name="a", estimate=strong),
-                judged(name="b", estimate=weak),
+                judged(name="a", combined_e_value=1_000.0),
+                judged(name="b", combined_e_value=2.0),
                 judged("refuted", name="c"),
                 judged("vacuous", name="d"),
                 untested("e"),
             ],
         )
         assert [claim["survives_fdr"] for claim in document["claims"]] == [True, False, None, None, None]
-        assert document["suite"] == {"fdr": 0.05, "sampled": 2, "surviving": 1}
+        assert document["suite"] == {"fdr": 0.05, "sampled": 2, "surviving": 1, "vacuity": None}
 
     def test_mark_nothing_where_nothing_was_sampled(self):
         document = results_document(RUN, [judged("refuted"), untested()])
-        assert document["suite"] == {"fdr": 0.05, "sampled": 0, "surviving": 0}
+        assert document["suite"] == {"fdr": 0.05, "sampled": 0, "surviving": 0, "vacuity": None}
         assert is_valid(document)
+
+    def test_state_the_greatest_error_about_a_control_behind_a_supported_claim(self):
+        few, many, whole = (
+            replace(CONTROL, values=(0.0,), reached=0, planned=planned, redrawn=redrawn)
+            for planned, redrawn in ((19, True), (59, True), (2, False))
+        )
+        document = results_document(
+            RUN,
+            [
+                judged(name="a", controls=(few, many)),
+                judged(name="b", controls=(many,)),
+                judged(name="c", controls=(whole,)),
+                judged("vacuous", name="d", controls=(replace(few, planned=3),)),
+            ],
+        )
+        assert document["suite"]["vacuity"] == pytest.approx(1 / 20 + 0.002)
 
     def test_take_an_e_value_without_end(self, tmp_path):
         endless = Estimate(1.0, Interval(0.9, 1.0), 9, e_value=float("inf"))
@@ -224,4 +252,4 @@ class TestSchema:
         assert not is_valid(document)
 
     def test_refuses_another_version(self):
-        assert not is_valid(self.document() | {"schema": "mechtests/2"})
+        assert not is_valid(self.document() | {"schema": "mechtests/1"})

@@ -24,7 +24,7 @@ class TestAdd:
         assert ledger.add(made) is True
         (past,) = ledger.runs()
         assert (past.id, past.commit, past.started.isoformat()) == ("run-0", "c0ffee", "2025-03-01T12:00:00")
-        assert past.verdicts == {"supported": 2, "refuted": 3, "vacuous": 1, "inconclusive": 1, "untested": 1}
+        assert past.verdicts == {"supported": 3, "refuted": 3, "vacuous": 1, "inconclusive": 1, "untested": 1}
         records = {(record["id"], str(record["checkpoint"]), record["verdict"]): record for record in ledger.verdicts()}
         for claim in made["claims"]:
             record = records[claim["id"], str(claim["checkpoint"]), claim["verdict"]]
@@ -74,11 +74,11 @@ class TestAsk:
             ({"claim": "toy/training/emergence[finding=weights/positive]"}, 1),
             ({"claim": "weights"}, 0),
             ({"checkpoint": "light-seed00"}, 2),
-            ({"checkpoint": "light-seed*"}, 5),
+            ({"checkpoint": "light-seed*"}, 6),
             ({"checkpoint": "01001388"}, 2),
             ({"checkpoint": "0"}, 0),
             ({"checkpoint": "light-seed00", "claim": "*/positive"}, 1),
-            ({"run": "run-0"}, 8),
+            ({"run": "run-0"}, 9),
             ({"run": "run-1"}, 0),
             ({"limit": 3}, 3),
         ],

@@ -84,7 +84,7 @@ def test_keeps_runs_and_verdicts(database):
     assert ledger.add(made) is True
     assert ledger.add(made) is False
     (past,) = ledger.runs()
-    assert (past.id, past.started.isoformat(), sum(past.verdicts.values())) == ("run-0", "2025-03-01T12:00:00", 8)
+    assert (past.id, past.started.isoformat(), sum(past.verdicts.values())) == ("run-0", "2025-03-01T12:00:00", 9)
     assert len(ledger.verdicts(claim="toy/weights/*", checkpoint="light-seed00")) == 1
     assert max(record["e_value"] or 0 for record in ledger.verdicts()) == 1.7976931348623157e308
     assert ledger.timeline(["toy"], 9).runs == [past]
