@@ -173,8 +173,8 @@ class TestJUnit:
             "testsuite"
         )
         counts = {name: int(suite.get(name)) for name in ("tests", "failures", "skipped", "errors")}
-        assert counts == {"tests": 8, "failures": 1, "skipped": 5, "errors": 0}
-        assert [len(suite.findall(f".//{kind}")) for kind in ("testcase", "failure", "skipped")] == [8, 1, 5]
+        assert counts == {"tests": 9, "failures": 1, "skipped": 5, "errors": 0}
+        assert [len(suite.findall(f".//{kind}")) for kind in ("testcase", "failure", "skipped")] == [9, 1, 5]
 
     def test_has_a_failure_for_what_is_not_judged_any_more(self):
         suite = ET.fromstring(junit_xml(results_document(RUN, []), {("toy/a/b", "x")})).find("testsuite")
@@ -194,7 +194,7 @@ class TestSummary:
         lines = summary_markdown(documents.of_every_verdict()).splitlines()
         assert lines[0] == "## Mechanistic claims"
         assert "| toy · weights | 1 | 1 | 0 | 1 | 0 |" in lines
-        assert "| toy · habits | 0 | 1 | 1 | 0 | 1 |" in lines
+        assert "| toy · habits | 1 | 1 | 1 | 0 | 1 |" in lines
 
     def test_of_nothing_says_so(self):
         assert "Nothing was judged." in summary_markdown(results_document(RUN, []))
@@ -208,13 +208,13 @@ class TestSummary:
 class TestBadge:
     def test_says_how_many_are_supported_and_lost(self):
         document = documents.of_every_verdict()
-        assert "2 of 7 supported" in badge_of(document)
+        assert "3 of 8 supported" in badge_of(document)
         before = json.loads(json.dumps(document))
         for claim in before["claims"]:
             if claim["verdict"] == "vacuous":
                 claim["verdict"] = "supported"
         comparison = compare(side_of(before, "A"), side_of(document, "B"))
-        assert "2 of 7 supported, 1 lost" in badge_of(document, comparison)
+        assert "3 of 8 supported, 1 lost" in badge_of(document, comparison)
         assert "0 of 0 supported" in badge_of(results_document(RUN, []))
 
     @pytest.mark.parametrize("text", HOSTILE)
@@ -234,7 +234,7 @@ class TestBadge:
         write_results(tmp_path / "results.json", documents.of_every_verdict())
         place = (tmp_path / "results.json", "-o", tmp_path / "deep" / "badge.svg")
         assert command("badge", *place, "--baseline", tmp_path / "results.json")[0] == 0
-        assert ET.parse(tmp_path / "deep" / "badge.svg").getroot().get("aria-label") == "claims: 2 of 7 supported"
+        assert ET.parse(tmp_path / "deep" / "badge.svg").getroot().get("aria-label") == "claims: 3 of 8 supported"
         assert command("badge", tmp_path / "none.json", "-o", tmp_path / "x.svg")[0] == 2
         code, _, error = command("badge", tmp_path / "results.json", "-o", tmp_path / "results.json" / "x.svg")
         assert (code, "Name a file that can be written" in error) == (2, True)

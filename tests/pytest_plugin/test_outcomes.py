@@ -69,10 +69,11 @@ def test_results_hold_the_numbers(suite):
     often = records["often"]
     assert often["verdict"] == "supported"
     assert 0.7 <= often["interval"][0] < often["estimate"] < often["interval"][1]
-    assert (often["units"] % 32, often["survives_fdr"]) == (0, True)
+    assert (often["units"] % 32, often["support"], often["survives_fdr"]) == (0, "no control", False)
+    assert (positive["support"], positive["combined_e_value"]) == ("rank among controls", pytest.approx(20))
     assert often["e_value"] > 1_000
     assert records["half"]["units"] == 256
-    assert records["two"]["reason"] == "19 of 19 draws of the control “untrained” do as much"
+    assert records["two"]["reason"] == "draw 1 of 19 of the control “untrained” does as much"
     assert "the data is not here" in records["elsewhere"]["reason"]
     run = suite.document()["run"]
     assert (run["seed"], run["alpha"], run["budget"]) == (0, 0.001, 256)
