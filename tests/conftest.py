@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-import torch._inductor.test_operators  # noqa: F401
+import torch._inductor.test_operators
 import torch.distributed._functional_collectives  # noqa: F401
 
 # A run inside this process (pytester) has every module taken away that it was the first to load. SQLAlchemy and torch's

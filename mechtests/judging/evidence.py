@@ -66,6 +66,7 @@ class Evidence:
     rival: PairedUnits | None = None
     undefined_because: str | None = field(default=None, init=False)
     curves: list[Curve] = field(default_factory=list, init=False)
+    remarks: list[str] = field(default_factory=list, init=False)
     _looked: int = field(default=0, init=False)
     _values: list[Float[np.ndarray, " unit"]] = field(default_factory=list, init=False)
     _margins: list[Float[np.ndarray, " unit"] | None] = field(default_factory=list, init=False)
@@ -211,6 +212,10 @@ class Evidence:
         says that the draw comes nowhere near the claim. A body may write ``return evidence.undefined(reason)``.
         """
         self.undefined_because = reason
+
+    def remark(self, text: str) -> None:
+        """Say something beside the verdict's reason, such as what a verdict would take; it changes no verdict."""
+        self.remarks.append(text)
 
     def untested(self, reason: str) -> NoReturn:
         """Leave the body: the claim cannot be put to the test on this model, such as when it has no layer 8.

@@ -218,7 +218,7 @@ class Judge:
             controls=controls,
             curves=tuple(evidence.curves),
             interventions=tuple(edits),
-            reason=reason,
+            reason="; ".join(filter(None, [reason, *evidence.remarks])) or None,
             seconds=time.perf_counter() - began,
             trail=tuple(evidence.trail()),
             support=support,

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from mechtests.inference import Region, seeds_needed
+
 CONFTEST = """
 import pytest, torch
 from mechtests import System
@@ -78,6 +80,14 @@ def test_universality_is_the_share_of_seeds_on_which_a_finding_is_supported(judg
     assert (record["id"], record["params"]) == ("toy/weights/universal", {"finding": "weights/positive[1]"})
     assert (record["verdict"], record["units"]) == (verdict, len(weights))
     assert record["statement"] == "The finding is supported on 50% or more of a recipe's independent seeds."
+
+
+def test_universality_says_how_many_seeds_a_verdict_takes(judged):
+    (record,) = judged(UNIVERSAL, (1.0, 1.0, -1.0))
+    assert record["verdict"] == "inconclusive"
+    assert "supported on 2 of 3 seeds on which it is decided, of 3 in all" in record["reason"]
+    assert f"needs {seeds_needed(Region(0.5), 0.05)} of them or more" in record["reason"]
+    assert "posterior chance of that is 0.7" in record["reason"]
 
 
 def test_universality_is_untested_where_a_finding_is(judged):
