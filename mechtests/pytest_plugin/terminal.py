@@ -48,8 +48,14 @@ def _print_claims(reporter: pytest.TerminalReporter, config: pytest.Config, sess
     width = writer.fullwidth if writer._file.isatty() else max(writer.fullwidth, 120)
     print_claims(records, writer._file, width, writer.hasmarkup, config.get_verbosity() > 0)
     if suite["sampled"]:
-        survive = f"{suite['surviving']} of {suite['sampled']} sampled claims"
-        reporter.write_line(f"{survive} survive at a false discovery rate of {suite['fdr']:g} (e-BH)")
+        survive = f"{suite['surviving']} of {suite['sampled']} verdicts that chance has a part in"
+        reporter.write_line(f"{survive} survive at a false discovery rate of {suite['fdr']:g} (closed e-BH)")
+    if suite["vacuity"] is not None:
+        alpha = session.document["run"]["alpha"]
+        reporter.write_line(
+            f"errors: at most {alpha:g} about a claim's region, where it states no other, and at most "
+            f"{suite['vacuity']:.2g} about a sampled control"
+        )
     for name in ("results", "report"):
         if name in session.written:
             reporter.write_line(f"{name}: {from_here(session.written[name])}")
