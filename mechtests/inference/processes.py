@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.optimize import brentq
 
 from mechtests.inference.confidence import RESOLUTION, Interval
 
@@ -260,7 +260,7 @@ def _crossing(excess: Callable[[float], float], excluded: float, kept: float, re
         return min(max(excess(candidate), -100.0), 100.0)
 
     if abs(kept - excluded) > resolution and clipped(kept) < 0 < clipped(excluded):
-        root = brentq(clipped, excluded, kept, xtol=resolution / 8)
+        root = scipy.optimize.brentq(clipped, excluded, kept, xtol=resolution / 8)
         step = math.copysign(resolution / 4, kept - excluded)
         for candidate in (root + step, root - step):
             if min(excluded, kept) < candidate < max(excluded, kept):

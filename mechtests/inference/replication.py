@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
 from scipy.special import betainc, betaincinv
-from scipy.stats import nct, norm
 
 from mechtests.inference.confidence import PRIOR, Interval
 from mechtests.inference.processes import Region, checked_count, checked_rate, vector
@@ -139,8 +139,8 @@ def tolerance_factor(units: int, content: float = 0.8, confidence: float = 0.95)
 
     """
     units = checked_count("units", units, 2)
-    shift = float(norm.ppf(checked_rate("content", content))) * math.sqrt(units)
-    return float(nct.ppf(checked_rate("confidence", confidence), units - 1, shift)) / math.sqrt(units)
+    shift = float(scipy.stats.norm.ppf(checked_rate("content", content))) * math.sqrt(units)
+    return float(scipy.stats.nct.ppf(checked_rate("confidence", confidence), units - 1, shift)) / math.sqrt(units)
 
 
 def tolerance_limits(

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+import scipy
 import torch
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
 
@@ -92,7 +92,7 @@ def rank_correlation(
     """
     _check_units(x, y, constant)
     x_ranks, y_ranks = (
-        torch.as_tensor(rankdata(side.double().cpu().numpy(), axis=-1)).to(side.device) for side in (x, y)
+        torch.as_tensor(scipy.stats.rankdata(side.double().cpu().numpy(), axis=-1)).to(side.device) for side in (x, y)
     )
     return correlation(x_ranks, y_ranks, constant)
 

@@ -86,8 +86,9 @@ def write_html(path: Path, documents: Sequence[ResultsDocument], history: "Timel
     write_text(path, report_html(documents, history))
 
 
+@cache
 def environment() -> Environment:
-    """The environment that fills templates: whatever is put in is escaped as text."""
+    """The environment that renders templates, each compiled once per process; every value is escaped as text."""
     return Environment(
         loader=PackageLoader("mechtests.report"),
         autoescape=True,

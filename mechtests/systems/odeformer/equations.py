@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -195,6 +195,8 @@ def _solution(slope: Callable[[State], State], times: State, start: State) -> St
 
     try:
         with np.errstate(all="ignore"):
-            return solve_ivp(counted, (times[0], times[-1]), start, t_eval=times, rtol=1e-5, atol=1e-8).y.T
+            return scipy.integrate.solve_ivp(
+                counted, (times[0], times[-1]), start, t_eval=times, rtol=1e-5, atol=1e-8
+            ).y.T
     except Exception:  # of whatever kind: the package reads some words as expressions that are no function
         return None
