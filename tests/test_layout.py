@@ -46,6 +46,8 @@ def imported(path: Path) -> Iterator[str]:
 
 
 MODULES = modules()
+LINES = 350
+"""The most lines a module has."""
 
 
 def dependencies(name: str) -> set[str]:
@@ -89,3 +91,8 @@ def test_no_module_depends_on_itself_by_way_of_others():
 def test_only_the_plugin_imports_pytest(name):
     tops = {target.partition(".")[0] for target in imported(MODULES[name])}
     assert not tops & {"pytest", "_pytest"} or package_of(f"{name}.") == "pytest_plugin"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_is_of_a_length_that_can_be_read(name):
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LINES

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-from torch import Tensor
-
 from mechtests import Evidence, Head
-from mechtests.instruments import Circuit, Heads, ov_circuit, token_match_circuit
+from mechtests.instruments import Circuit, ov_circuit, token_match_circuit
 from mechtests.systems import Induction, LanguageModel
 
 ROUNDING = 1e-4
@@ -16,29 +14,15 @@ ROUNDING = 1e-4
 
 def copying_circuit(model: LanguageModel, heads: Sequence[Head]) -> Circuit:
     """``W_E W_V W_O W_U``, summed over ``heads``: how attending to each token raises each logit."""
-
-    def of(head: Head) -> Circuit:
-        weights = model.weights(head.layer)
-        return ov_circuit(model.W_E, weights.W_V[head.index], weights.W_O[head.index], model.W_U)
-
-    return reduce(add, map(of, heads))
+    pairs = [(model.weights(head.layer), head.index) for head in heads]
+    return reduce(add, [ov_circuit(model.W_E, one.W_V[i], one.W_O[i], model.W_U) for one, i in pairs])
 
 
 def matching_circuit(model: LanguageModel, reader: Head, writers: Sequence[Head]) -> Circuit:
     """A query token's score in ``reader`` for each token that a key brings from ``writers``, which it follows."""
-    reads = model.weights(reader.layer)
-
-    def of(writer: Head) -> Circuit:
-        writes = model.weights(writer.layer)
-        return token_match_circuit(
-            model.W_E,
-            reads.W_Q[reader.index],
-            reads.W_K[reader.index],
-            writes.W_V[writer.index],
-            writes.W_O[writer.index],
-        )
-
-    return reduce(add, map(of, writers))
+    reads, pairs = model.weights(reader.layer), [(model.weights(writer.layer), writer.index) for writer in writers]
+    W_Q, W_K = reads.W_Q[reader.index], reads.W_K[reader.index]
+    return reduce(add, [token_match_circuit(model.W_E, W_Q, W_K, one.W_V[i], one.W_O[i]) for one, i in pairs])
 
 
 def attention_only(model: LanguageModel, evidence: Evidence) -> Induction:
@@ -48,14 +32,3 @@ def attention_only(model: LanguageModel, evidence: Evidence) -> Induction:
             "a sum over paths through heads is exact only without MLPs and layer norms: --checkpoint induction=…"
         )
     return model
-
-
-def one_head(model: LanguageModel, head: Head) -> Heads:
-    """The weights of one head, as those of a layer that has no other."""
-    layer, only = model.weights(head.layer), [head.index]
-    return Heads(layer.W_Q[only], layer.W_K[only], layer.W_V[only], layer.W_O[only])
-
-
-def relative(found: Tensor, expected: Tensor) -> Tensor:
-    """The greatest difference, as a share of the greatest value."""
-    return (found - expected).abs().max() / expected.abs().max()

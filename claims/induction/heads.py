@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from claims.induction.inputs import Tokens, discovery_sequences
+from claims.induction.inputs import DISCOVERY, sequences
 from mechtests import Head, memoized
 from mechtests.instruments import attention_to, previous_token_targets
 from mechtests.systems import LanguageModel
@@ -26,7 +26,7 @@ class Scores(NamedTuple):
 @memoized
 def scores(model: LanguageModel) -> Scores:
     """How strongly each head shows the two patterns of attention, on sequences of their own."""
-    drawn = discovery_sequences(model)
+    drawn = sequences(model).discovery(DISCOVERY)
     sites = [model.pattern_site(layer) for layer in range(model.n_layers)]
     patterns = model.activations(drawn.tokens, sites).values()  # one pass for all layers
     return Scores(
@@ -35,11 +35,6 @@ def scores(model: LanguageModel) -> Scores:
             for where in (previous_token_targets(drawn.tokens), drawn.targets)
         )
     )
-
-
-def attention_of(model: LanguageModel, tokens: Tokens, head: Head) -> Float[Tensor, "sequence query key"]:
-    """How one head attends."""
-    return model.pattern(tokens, head.layer)[:, head.index]
 
 
 def induction_head(model: LanguageModel) -> Head:

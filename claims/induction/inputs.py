@@ -29,11 +29,6 @@ def long_segments(model: LanguageModel) -> RepeatedTokens:
     return RepeatedTokens(model.d_vocab, length=Integer(24, 30), distance=Integer(30, 34))
 
 
-def discovery_sequences(model: LanguageModel) -> RepeatedSequences:
-    """The sequences on which heads are looked for."""
-    return sequences(model).discovery(DISCOVERY)
-
-
 def some_tokens(model: LanguageModel, generator: torch.Generator) -> Tokens:
     """Sixteen sequences, on the model's device."""
     return sequences(model).sample(16, generator).tokens.to(model.device)

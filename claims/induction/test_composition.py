@@ -1,6 +1,6 @@
 """Composition: does the induction head read its keys, and not its queries, from the previous-token head?"""
 
-from claims.induction.circuits import attention_only, one_head
+from claims.induction.circuits import attention_only
 from claims.induction.heads import induction_head, previous_token_head
 from claims.induction.inputs import sequences
 from claims.induction.source import CIRCUITS, LECTURE
@@ -22,7 +22,7 @@ def pair_of(model):
 
 def null_scores(model, writer, reader, into, generator):
     """The pair's composition score, and what it is after random rotations of the residual stream between them."""
-    weights = one_head(model, writer), one_head(model, reader)
+    weights = [model.weights(head.layer)[[head.index]] for head in (writer, reader)]
     score = composition_scores(*weights, into)[0, 0]
     return score, composition_null(*weights, into, DRAWS, generator)[:, 0, 0]
 

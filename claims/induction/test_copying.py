@@ -4,7 +4,6 @@ import pytest
 
 from claims.induction.circuits import attention_only, copying_circuit
 from claims.induction.heads import (
-    attention_of,
     induction_head,
     induction_heads,
     other_heads,
@@ -67,7 +66,7 @@ def test_in_activations(induction, evidence, find=induction_head):
     W_O = induction.weights(head.layer).W_O[[head.index]]
     for drawn in evidence.batches(sequences(induction), size=32):
         tokens, place = drawn.tokens.to(induction.device), induction.head(head)
-        pattern = attention_of(induction, tokens, head).unsqueeze(1)
+        pattern = induction.attention(tokens, head).unsqueeze(1)
         z = induction.activations(tokens, [place])[place].unsqueeze(1)
         relevant = drawn.second[:, None, :, None].to(z)  # what is raised elsewhere counts for nothing
         evidence.observe(copying_score(pattern * relevant, z * relevant, W_O, induction.W_U, tokens)[:, 0])
@@ -83,9 +82,8 @@ def test_in_activations(induction, evidence, find=induction_head):
     controls=[untrained, instead(heads=[previous_token_heads, other_heads])],
 )
 def test_single_heads_dominate_the_logits(induction, evidence, heads=induction_heads):
-    model = attention_only(induction, evidence)
+    model, single = attention_only(induction, evidence), {((head.layer, head.index),) for head in heads(induction)}
     layers = [model.weights(layer) for layer in range(model.n_layers)]
-    single = {((head.layer, head.index),) for head in heads(model)}
     centred = (model.W_U - model.W_U.mean(1, keepdim=True)).T
     for drawn in evidence.batches(sequences(model), size=32):
         tokens = drawn.tokens.to(model.device)

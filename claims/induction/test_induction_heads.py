@@ -3,38 +3,26 @@
 import pytest
 import torch
 
-from claims.induction.ablations import averaged, resampled, zeroed
 from claims.induction.heads import both_kinds, induction_heads, other_heads, previous_token_heads
-from claims.induction.inputs import long_segments, sequences, short_sequences
+from claims.induction.inputs import DISCOVERY, long_segments, sequences, short_sequences
 from claims.induction.losses import gain, segment_losses
 from claims.induction.source import LECTURE
 from mechtests import Rate, claim, instead, shuffled_weights, untrained
 
 SUMMARY = LECTURE.section("Induction head")
-each_ablation = pytest.mark.parametrize("ablation", [zeroed, averaged, resampled])
+ABLATIONS = {"zeroed": "zero", "averaged": "mean", "resampled": "resample"}
+"""Ablations by the name that claims' parameters give them. The mean is that over the sequences on which heads were
+looked for; resampled, each sequence gets the heads' outputs on one of those, the same one for all heads of a layer."""
+each_ablation = pytest.mark.parametrize("ablation", ABLATIONS)
 
 
-def observe_ablation(model, family, ablated, ablation, margin, evidence):
-    """Sequence by sequence, whether ``margin(whole, left)`` is above zero.
-
-    ``whole`` is the model's in-context learning, ``left`` what is left of it with the heads ``ablated``. Where there
-    was none, nothing is shown.
-    """
+def gains(model, family, ablated, ablation, evidence):
+    """In-context learning on batches of ``family``: the model's, and what is left of it with heads ablated."""
+    reference = sequences(model).discovery(DISCOVERY).tokens
     for drawn in evidence.batches(family(model), size=16):
-        left = gain(model, drawn, lambda tokens: ablation(model, ablated, tokens, evidence.generator))
-        whole = gain(model, drawn)
-        by = margin(whole, left).minimum(whole)
-        evidence.observe(by > 0, margin=by)
-
-
-def taken_away(whole, left):
-    """By how much more than four fifths is gone."""
-    return 0.2 * whole - left
-
-
-def retained(whole, left):
-    """By how much more than four fifths is left."""
-    return left - 0.8 * whole
+        how = ABLATIONS[ablation], reference, evidence.generator
+        left = gain(model, drawn, lambda tokens, how=how: model.ablate(ablated, *how, inputs=len(tokens)))
+        yield gain(model, drawn), left
 
 
 @claim(
@@ -51,7 +39,9 @@ def retained(whole, left):
 def test_necessary(induction, heads, ablation, evidence):
     if not (ablated := heads(induction)):
         return evidence.undefined("there are no such heads")
-    observe_ablation(induction, sequences, ablated, ablation, taken_away, evidence)
+    for whole, left in gains(induction, sequences, ablated, ablation, evidence):
+        gone = (0.2 * whole - left).minimum(whole)  # where there was none, nothing is shown
+        evidence.observe(gone > 0, margin=gone)
 
 
 @claim(
@@ -90,7 +80,9 @@ def test_specific_to_repeats(induction, heads, evidence):
 def test_sufficient(induction, ablation, evidence, kept=both_kinds):
     if not (ablated := sorted({*induction.heads}.difference(kept(induction)))):
         return evidence.undefined("every head is a previous-token head or an induction head")
-    observe_ablation(induction, sequences, ablated, ablation, retained, evidence)
+    for whole, left in gains(induction, sequences, ablated, ablation, evidence):
+        retained = (left - 0.8 * whole).minimum(whole)  # where there was none, nothing is shown
+        evidence.observe(retained > 0, margin=retained)
 
 
 @claim(
@@ -127,4 +119,6 @@ def test_graded(induction, heads, evidence):
 def test_necessary_on_other_sequences(induction, family, evidence, heads=induction_heads):
     if not (ablated := heads(induction)):
         return evidence.undefined("there are no such heads")
-    observe_ablation(induction, family, ablated, zeroed, taken_away, evidence)
+    for whole, left in gains(induction, family, ablated, "zeroed", evidence):
+        gone = (0.2 * whole - left).minimum(whole)  # where there was none, nothing is shown
+        evidence.observe(gone > 0, margin=gone)

@@ -1,22 +1,16 @@
 """Path expansion: are logits and attention scores exactly the sums over paths that the lecture writes down?"""
 
-from claims.induction.circuits import ROUNDING, attention_only, relative
+from claims.induction.circuits import ROUNDING, attention_only
 from claims.induction.inputs import some_tokens
 from claims.induction.source import LECTURE
 from mechtests import Value, claim, instead
-from mechtests.instruments import along_paths, score_terms
+from mechtests.instruments import along_paths, relative_error, score_terms
 
 EXPANSION = LECTURE.section("Two-layer attention only transformer")
-
-
-def every_path(_path):
-    """All paths: the direct one, through single heads, through virtual heads."""
-    return True
-
-
-def without_virtual_heads(path):
-    """The direct path and those through single heads."""
-    return len(path) < 2
+SUMMED = {
+    "four_terms": ("no_composition", "q_composition", "k_composition", "qk_composition"),
+    "three_terms": ("no_composition", "q_composition", "qk_composition"),
+}
 
 
 @claim(
@@ -25,25 +19,15 @@ def without_virtual_heads(path):
     source=EXPANSION,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead(paths=without_virtual_heads)],
+    controls=[instead(paths="without_virtual_heads")],
 )
-def test_logits(induction, evidence, paths=every_path):
+def test_logits(induction, evidence, paths="every_path"):
     model = attention_only(induction, evidence)
     tokens = some_tokens(model, evidence.generator)
     layers = [model.weights(layer) for layer in range(model.n_layers)]
     terms = along_paths(model.embedded(tokens), layers, model.patterns(tokens), model.W_U)
-    total = sum(term for path, term in terms if paths(path))
-    evidence.value(relative(total, model.logits(tokens)), len(tokens))
-
-
-def four_terms(terms):
-    """No composition, Q-composition, K-composition, and both."""
-    return terms.no_composition + terms.q_composition + terms.k_composition + terms.qk_composition
-
-
-def three_terms(terms):
-    """All but K-composition."""
-    return terms.no_composition + terms.q_composition + terms.qk_composition
+    total = sum(term for path, term in terms if paths == "every_path" or len(path) < 2)
+    evidence.value(relative_error(total, model.logits(tokens)), len(tokens))
 
 
 @claim(
@@ -52,18 +36,15 @@ def three_terms(terms):
     source=LECTURE.section("Induction head – prefix matching"),
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead(terms=three_terms)],
+    controls=[instead(terms="three_terms")],
 )
-def test_scores(induction, evidence, terms=four_terms):
+def test_scores(induction, evidence, terms="four_terms"):
     model = attention_only(induction, evidence)
     tokens, layer = some_tokens(model, evidence.generator), model.n_layers - 1
-    layers = [model.weights(each) for each in range(model.n_layers)]
-    embedded, patterns = model.embedded(tokens), model.patterns(tokens)
-    found = model.activations(tokens, [model.attention_site(layer, part) for part in ("q", "k")])
-    q, k = found.values()
-    direct = q @ k.mT / q.shape[-1] ** 0.5
-    errors = [
-        relative(terms(score_terms(embedded, layers, patterns, layer, head)), direct[:, head])
-        for head in range(model.n_heads)
-    ]
+    path = model.embedded(tokens), [model.weights(each) for each in range(model.n_layers)], model.patterns(tokens)
+    q, k = model.activations(tokens, [model.attention_site(layer, part) for part in ("q", "k")]).values()
+    direct, errors = q @ k.mT / q.shape[-1] ** 0.5, []
+    for head in range(model.n_heads):
+        split = score_terms(*path, layer, head)
+        errors.append(relative_error(sum(getattr(split, term) for term in SUMMED[terms]), direct[:, head]))
     evidence.value(max(errors), len(tokens))

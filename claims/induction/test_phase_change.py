@@ -16,20 +16,9 @@ def steps_of(run):
     return [model.checkpoint.provenance.step for model in run]
 
 
-def prefix_matching(run):
-    """The strongest head's prefix-matching score at each checkpoint."""
-    return np.array([scores(model).prefix.max().item() for model in run])
-
-
-def previous_token(run):
-    """The strongest head's previous-token score at each checkpoint."""
-    return np.array([scores(model).previous.max().item() for model in run])
-
-
-def in_context_learning(run, generator):
-    """In-context learning at each checkpoint, in nats per token, on the same sequences."""
-    drawn = sequences(run[0]).sample(128, generator)
-    return np.array([gain(model, drawn).mean().item() for model in run])
+def strongest(run, score):
+    """The strongest head's prefix-matching (``prefix``) or previous-token (``previous``) score at each checkpoint."""
+    return np.array([getattr(scores(model), score).max().item() for model in run])
 
 
 def rises(curve):
@@ -63,10 +52,11 @@ def label(name, steps, curve):
     expect=Value(at_least=0.9),
 )
 def test_rise_together(induction_steps, evidence):
-    steps, prefix = steps_of(induction_steps), prefix_matching(induction_steps)
+    steps, prefix = steps_of(induction_steps), strongest(induction_steps, "prefix")
     if not rises(prefix):
         return evidence.undefined("prefix matching does not rise over this run")
-    learning = in_context_learning(induction_steps, evidence.generator)
+    drawn = sequences(induction_steps[0]).sample(128, evidence.generator)  # the same for all checkpoints
+    learning = np.array([gain(model, drawn).mean().item() for model in induction_steps])
     evidence.figure(label("prefix matching", steps, prefix), steps, prefix)
     evidence.figure(label("in-context learning, in nats per token", steps, learning), steps, learning)
     evidence.value(np.corrcoef(np.diff(prefix), np.diff(learning))[0, 1], len(steps))
@@ -79,7 +69,7 @@ def test_rise_together(induction_steps, evidence):
     expect=Value(at_most=0.1),
 )
 def test_sudden(induction_steps, evidence):
-    steps, prefix = steps_of(induction_steps), prefix_matching(induction_steps)
+    steps, prefix = steps_of(induction_steps), strongest(induction_steps, "prefix")
     if not rises(prefix):
         return evidence.undefined("prefix matching does not rise over this run")
     evidence.figure(label("prefix matching", steps, prefix), steps, prefix)
@@ -92,17 +82,17 @@ def test_sudden(induction_steps, evidence):
     "Previous-token attention has come half of its way before prefix matching has: the steps from the first checkpoint "
     "past it to the last checkpoint before it.",
     source=PHASE_CHANGE,
+    # Between the checkpoints on either side nobody knows: the first must have happened before the second can have.
     expect=Value(at_least=0),
 )
 def test_previous_token_heads_first(induction_steps, evidence):
-    steps, prefix = steps_of(induction_steps), prefix_matching(induction_steps)
+    steps, prefix = steps_of(induction_steps), strongest(induction_steps, "prefix")
     if not rises(prefix):
         return evidence.undefined("prefix matching does not rise over this run")
-    previous = previous_token(induction_steps)
+    previous = strongest(induction_steps, "previous")
     if not rises(previous):
         return evidence.undefined("previous-token attention does not rise over this run")
     for name, curve in (("prefix matching", prefix), ("previous-token attention", previous)):
         evidence.figure(label(name, steps, curve), steps, curve)
     (_, (_, previous_by)), (_, (prefix_from, _)) = (passed(steps, curve, 0.5) for curve in (previous, prefix))
-    # Between the checkpoints on either side nobody knows: the first must have happened before the second can have.
     evidence.value(prefix_from - previous_by, len(steps))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from claims.induction.heads import attention_of, induction_head, previous_token_head
+from claims.induction.heads import induction_head, previous_token_head
 from claims.induction.inputs import long_segments, repeated, sequences, short_sequences, unrepeated
 from claims.induction.source import LECTURE
 from mechtests import Difference, Mean, claim, instead, shuffled_weights, untrained
@@ -21,7 +21,7 @@ INDUCTION_HEADS = LECTURE.section("Induction heads")
 def test_exists(induction, evidence, find=induction_head):
     head = find(induction)
     for drawn in evidence.batches(sequences(induction), size=32):
-        evidence.observe(attention_to(attention_of(induction, drawn.tokens, head), drawn.targets.to(induction.device)))
+        evidence.observe(attention_to(induction.attention(drawn.tokens, head), drawn.targets.to(induction.device)))
 
 
 @claim(
@@ -35,7 +35,7 @@ def test_chance_without_repeats(induction, evidence, tokens=unrepeated):
     head = induction_head(induction)
     for drawn in evidence.batches(sequences(induction), size=32):
         targets = drawn.targets.to(induction.device)
-        paid = attention_to(attention_of(induction, tokens(drawn), head), targets)
+        paid = attention_to(induction.attention(tokens(drawn), head), targets)
         evidence.observe(paid - uniform_attention_to(targets).to(paid))
 
 
@@ -51,4 +51,4 @@ def test_chance_without_repeats(induction, evidence, tokens=unrepeated):
 def test_on_other_sequences(induction, family, evidence):
     head = induction_head(induction)
     for drawn in evidence.batches(family(induction), size=32):
-        evidence.observe(attention_to(attention_of(induction, drawn.tokens, head), drawn.targets.to(induction.device)))
+        evidence.observe(attention_to(induction.attention(drawn.tokens, head), drawn.targets.to(induction.device)))

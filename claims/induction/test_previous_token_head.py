@@ -1,6 +1,6 @@
 """Previous-token head: does some head, below the induction heads, attend to the token before?"""
 
-from claims.induction.heads import attention_of, induction_head, next_previous_token_head, previous_token_head
+from claims.induction.heads import induction_head, next_previous_token_head, previous_token_head
 from claims.induction.inputs import sequences, short_sequences
 from claims.induction.source import LECTURE
 from mechtests import Difference, Mean, claim, instead, shuffled_weights, untrained
@@ -20,7 +20,7 @@ SUMMARY = LECTURE.section("Induction head")
 def test_exists(induction, evidence, find=previous_token_head):
     head = find(induction)
     for drawn in evidence.batches(sequences(induction), size=32):
-        evidence.observe(previous_token_score(attention_of(induction, drawn.tokens, head), drawn.tokens))
+        evidence.observe(previous_token_score(induction.attention(drawn.tokens, head), drawn.tokens))
 
 
 @claim(
@@ -36,7 +36,7 @@ def test_stands_out(induction, evidence):
         return evidence.undefined("the head is the only one of its layer")
     for drawn in evidence.batches(sequences(induction), size=32):
         first, second = (
-            previous_token_score(attention_of(induction, drawn.tokens, one), drawn.tokens) for one in (head, next_best)
+            previous_token_score(induction.attention(drawn.tokens, one), drawn.tokens) for one in (head, next_best)
         )
         evidence.observe(first - second)
 
@@ -52,4 +52,4 @@ def test_stands_out(induction, evidence):
 def test_on_short_sequences(induction, evidence):
     head = previous_token_head(induction)
     for drawn in evidence.batches(short_sequences(induction), size=32):
-        evidence.observe(previous_token_score(attention_of(induction, drawn.tokens, head), drawn.tokens))
+        evidence.observe(previous_token_score(induction.attention(drawn.tokens, head), drawn.tokens))

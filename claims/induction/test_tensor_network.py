@@ -1,22 +1,12 @@
 """Tensor networks: do the lecture's diagrams, contracted leg by leg, compute what the model computes?"""
 
-from claims.induction.circuits import ROUNDING, attention_only, relative
+from claims.induction.circuits import ROUNDING, attention_only
 from claims.induction.inputs import some_tokens
 from claims.induction.source import LECTURE
 from mechtests import Value, claim, instead
-from mechtests.instruments import tensor_network
+from mechtests.instruments import relative_error, tensor_network
 
 ARCHITECTURE = LECTURE.section("Transformer architecture")
-
-
-def with_all_heads(pattern, weights):
-    """The heads' weights and patterns as they are."""
-    return pattern, weights.W_V, weights.W_O
-
-
-def with_heads_swapped(pattern, weights):
-    """Each head's weights on its neighbour's pattern."""
-    return pattern.roll(1, 0), weights.W_V, weights.W_O
 
 
 @claim(
@@ -25,24 +15,15 @@ def with_heads_swapped(pattern, weights):
     source=ARCHITECTURE,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead(legs=with_heads_swapped)],
+    controls=[instead(legs="with_heads_swapped")],
 )
-def test_multi_head_attention(induction, evidence, legs=with_all_heads):
+def test_multi_head_attention(induction, evidence, legs="with_all_heads"):
     model = attention_only(induction, evidence)
     tokens, weights = some_tokens(model, evidence.generator)[:1], model.weights(0)
     pattern, out = model.activations(tokens, [model.pattern_site(0), model.attention_site(0, "out")]).values()
-    found = tensor_network.multi_head(model.embedded(tokens)[0], *legs(pattern[0], weights))
-    evidence.value(relative(found, out[0]))
-
-
-def queries_by_keys(x, W_Q, W_K):
-    """Queries and keys in their places."""
-    return tensor_network.attention(x, W_Q, W_K)
-
-
-def keys_by_queries(x, W_Q, W_K):
-    """Queries in the place of keys."""
-    return tensor_network.attention(x, W_K, W_Q)
+    joined = pattern[0].roll(1, 0) if legs == "with_heads_swapped" else pattern[0]
+    found = tensor_network.multi_head(model.embedded(tokens)[0], joined, weights.W_V, weights.W_O)
+    evidence.value(relative_error(found, out[0]))
 
 
 @claim(
@@ -51,11 +32,12 @@ def keys_by_queries(x, W_Q, W_K):
     source=ARCHITECTURE,
     expect=Value(at_most=ROUNDING),
     kind="structural",
-    controls=[instead(diagram=keys_by_queries)],
+    controls=[instead(diagram="keys_by_queries")],
 )
-def test_attention_pattern(induction, evidence, diagram=queries_by_keys):
+def test_attention_pattern(induction, evidence, diagram="queries_by_keys"):
     model = attention_only(induction, evidence)
     tokens, weights = some_tokens(model, evidence.generator)[:1], model.weights(0)
-    found = [diagram(model.embedded(tokens)[0], *pair) for pair in zip(weights.W_Q, weights.W_K, strict=True)]
-    errors = [relative(one, own) for one, own in zip(found, model.pattern(tokens, 0)[0], strict=True)]
+    legs = (weights.W_Q, weights.W_K) if diagram == "queries_by_keys" else (weights.W_K, weights.W_Q)
+    found = [tensor_network.attention(model.embedded(tokens)[0], *pair) for pair in zip(*legs, strict=True)]
+    errors = [relative_error(one, own) for one, own in zip(found, model.pattern(tokens, 0)[0], strict=True)]
     evidence.value(max(errors))

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from claims.odeformer.inputs import DISCOVERY, EVALUATION, HARMONICS, with_equations
+from claims.odeformer.inputs import with_equations
 from mechtests import Edit, Head, memoized
 from mechtests.activations.capture import Inputs
 from mechtests.families.ode import Trajectories
+from mechtests.instruments.profiles import received, shares
 from mechtests.systems import Odeformer
 
 MOSTLY = 0.5
@@ -37,19 +38,8 @@ class Attention(NamedTuple):
 
 
 @memoized
-def discovery_attention(model: Odeformer) -> Attention:
-    """On the harmonics on which heads are looked for."""
-    return attention_on(model, HARMONICS.discovery(DISCOVERY))
-
-
-@memoized
-def evaluation_attention(model: Odeformer) -> Attention:
-    """On the harmonics on which claims judge."""
-    return attention_on(model, HARMONICS.evaluation(EVALUATION))
-
-
 def attention_on(model: Odeformer, harmonics: Trajectories) -> Attention:
-    """All of it, in one pass."""
+    """All of it, in one pass: on the harmonics on which heads are looked for, and on those on which claims judge."""
     inputs, cross, encoder = with_equations(model, harmonics), model.n_decoder_layers, model.n_encoder_layers
     sites = [
         [model.cross_attention_site(layer) for layer in range(cross)],
@@ -98,44 +88,6 @@ def over_heads(profiles: Float[Tensor, "layer head trajectory point"]) -> Float[
     return shares(profiles.double().sum(1)).mean(0)
 
 
-# Profiles
-
-
-def received(attention: Float[Tensor, "*batch query point"]) -> Float[Tensor, "*batch point"]:
-    """The share of all attention that each point gets, from all queries alike."""
-    return shares(attention.double().mean(-2)).cpu()
-
-
-def shares(profiles: Float[Tensor, "*batch point"]) -> Float[Tensor, "*batch point"]:
-    """Profiles that sum to one."""
-    return profiles.double() / profiles.double().sum(-1, keepdim=True)
-
-
-def share_on(
-    profiles: Float[Tensor, "*batch trajectory point"], where: Bool[Tensor, "trajectory point"]
-) -> Float[Tensor, "*batch trajectory"]:
-    """How much of a profile lies on the points in ``where``."""
-    return (profiles * where).sum(-1)
-
-
-def lift_on(
-    profiles: Float[Tensor, "*batch trajectory point"], where: Bool[Tensor, "trajectory point"]
-) -> Float[Tensor, "*batch trajectory"]:
-    """Attention per point in ``where`` over attention per point elsewhere; 1 where there is no elsewhere."""
-    inside, outside = (share_on(profiles, part) / part.sum(-1) for part in (where, ~where))
-    return torch.where(where.all(-1), 1.0, inside / outside.clamp(min=1e-12))
-
-
-def centre(profiles: Float[Tensor, "*batch point"], times: Float[Tensor, "*#batch point"]) -> Float[Tensor, "*batch"]:
-    """Where a profile has its centre of mass, in time."""
-    return (profiles * times).sum(-1) / profiles.sum(-1)
-
-
-def width(profiles: Float[Tensor, "*batch point"], times: Float[Tensor, "*#batch point"]) -> Float[Tensor, "*batch"]:
-    """How far a profile spreads about its centre: its standard deviation, in time."""
-    return centre(profiles, (times - centre(profiles, times)[..., None]) ** 2).sqrt()
-
-
 # Points
 
 
@@ -152,13 +104,6 @@ def another_point(
     """Any other point of each, drawn at random."""
     n = attention.shape[1]
     return (the_mat_point(attention) + torch.randint(1, n, (len(attention),), generator=generator)) % n
-
-
-def at_points(
-    values: Float[Tensor, "*batch trajectory point"], points: Int[Tensor, " trajectory"]
-) -> Float[Tensor, "*batch trajectory"]:
-    """The values, such as attention, of one point of each trajectory."""
-    return values.gather(-1, points[:, None].expand(*values.shape[:-1], 1))[..., 0]
 
 
 def _counted(inputs: Inputs) -> Bool[Tensor, "trajectory token"]:

@@ -1,6 +1,7 @@
 """What is removed from the model, or from what it reads, to see what depends on it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +18,6 @@ ABLATIONS: Mapping[str, Ablation] = {"zeroed": "zero", "averaged": "mean"}
 """Ablations by the name that claims' parameters give them."""
 
 Probabilities = Float[Tensor, "trajectory token vocab"]
-Removed = Callable[[Float[Tensor, "trajectory point model"], Float[Tensor, " model"]], Tensor]
 
 # One point
 
@@ -40,21 +40,11 @@ def averaged(model: Odeformer, trajectories: Trajectories, points: Int[Tensor, "
 # A part of what the encoder's attention adds
 
 
-def diagonal(read: Float[Tensor, "trajectory point model"], own: Float[Tensor, " model"]) -> Tensor:
-    """What each feature gets back of itself."""
-    return read * own
-
-
-def as_much_elsewhere(read: Float[Tensor, "trajectory point model"], own: Float[Tensor, " model"]) -> Tensor:
-    """As much, given to the next feature."""
-    return (read * own).roll(1, -1)
-
-
-def without(model: Odeformer, inputs: Inputs, removed: Removed) -> list[Edit]:
+def without(model: Odeformer, inputs: Inputs, removed: Literal["diagonal", "as_much_elsewhere"]) -> list[Edit]:
     """Edits that remove a part of what attention adds, in every encoder layer, each as it is after those below it.
 
-    A head adds ``sum_k pattern[q, k] x_k W_V W_O``. Of that, ``removed`` says what goes: it is given what the head
-    reads, ``sum_k pattern[q, k] x_k``, and the diagonal of its ``W_V W_O``.
+    A head adds ``sum_k pattern[q, k] x_k W_V W_O``. Of that goes what each feature gets back of itself, through the
+    diagonal of its ``W_V W_O``; or as much, taken from the next feature.
     """
     edits: list[Edit] = []
     for layer in range(model.n_encoder_layers):
@@ -62,6 +52,7 @@ def without(model: Odeformer, inputs: Inputs, removed: Removed) -> list[Edit]:
         sites = [model.residual_site(layer - 1, "encoder"), model.attention_site(layer, "pattern"), site]
         x, pattern, added = model.activations(inputs[:2], sites, *edits).values()
         heads = range(model.n_encoder_heads)
-        parts = [removed(pattern[:, head] @ x, model.W_OV(layer, head=head).diagonal()) for head in heads]
-        edits.append(replace(site, added - sum(parts), f"itself without {removed.__name__}"))
+        parts = [(pattern[:, head] @ x) * model.W_OV(layer, head=head).diagonal() for head in heads]
+        gone = sum(part.roll(1, -1) if removed == "as_much_elsewhere" else part for part in parts)
+        edits.append(replace(site, added - gone, f"itself without {removed}"))
     return edits

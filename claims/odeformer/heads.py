@@ -10,30 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from claims.odeformer.attention import (
-    Attention,
-    at_points,
-    discovery_attention,
-    encoder_profiles,
-    lift_on,
-    over_heads,
-    received,
-    share_on,
-    shares,
-    the_mat_point,
-)
-from claims.odeformer.inputs import (
-    DISCOVERY,
-    EVALUATION,
-    FALLING_SIGMOIDS,
-    HARMONICS,
-    SIGMOIDS,
-    near_extremum,
-    steep,
-)
+from claims.odeformer.attention import Attention, attention_on, encoder_profiles
+from claims.odeformer.inputs import DISCOVERY, HARMONICS, SIGMOIDS, near_extremum, steep
 from mechtests import Evidence, Head, memoized
 from mechtests.families.ode import Trajectories
 from mechtests.instruments import correlation
+from mechtests.instruments.profiles import lift_on, received, share_on, shares
 from mechtests.systems import Odeformer
 from mechtests.systems.odeformer.sites import Stack
 
@@ -64,54 +46,28 @@ def the_layer(
 
 
 @memoized
-def discovery_steep_shares(model: Odeformer) -> Float[Tensor, "layer head trajectory"]:
-    """Each encoder head's share of attention on the steep points, on the sigmoids on which heads are looked for."""
-    sigmoids = SIGMOIDS.discovery(DISCOVERY)
-    return share_on(encoder_profiles(model, sigmoids), steep(sigmoids))
-
-
-@memoized
-def evaluation_steep_shares(model: Odeformer) -> Float[Tensor, "layer head trajectory"]:
-    """The same on other sigmoids."""
-    sigmoids = SIGMOIDS.evaluation(EVALUATION)
+def steep_shares(model: Odeformer, sigmoids: Trajectories) -> Float[Tensor, "layer head trajectory"]:
+    """Each encoder head's share of attention on the steep points."""
     return share_on(encoder_profiles(model, sigmoids), steep(sigmoids))
 
 
 def steepest_head(model: Odeformer) -> Head:
     """The encoder head with the greatest share of attention where sigmoids are steep."""
-    return model.heads[int(discovery_steep_shares(model).mean(-1).argmax())]
-
-
-def next_steepest_head(model: Odeformer) -> Head:
-    """The encoder head with the next greatest share."""
-    return model.heads[int(discovery_steep_shares(model).mean(-1).flatten().argsort(descending=True)[1])]
+    return model.heads[int(steep_shares(model, SIGMOIDS.discovery(DISCOVERY)).mean(-1).argmax())]
 
 
 def flattest_head(model: Odeformer) -> Head:
     """The head with the smallest such share in the layer of the one with the greatest."""
     layer = steepest_head(model).layer
-    return Head(layer, int(discovery_steep_shares(model)[layer].mean(-1).argmin()))
+    return Head(layer, int(steep_shares(model, SIGMOIDS.discovery(DISCOVERY))[layer].mean(-1).argmin()))
 
 
 # Heads of the encoder's layer 0: tracing heads, extremum heads
 
 
 @memoized
-def discovery_tracings(model: Odeformer) -> Float[Tensor, "reading head trajectory"]:
-    """How well each head of layer 0 traces falling sigmoids, in the two readings of the word."""
-    return tracings(model, FALLING_SIGMOIDS.discovery(DISCOVERY))
-
-
-@memoized
-def evaluation_tracings(model: Odeformer) -> Float[Tensor, "direction reading head trajectory"]:
-    """The same on other falling sigmoids, and on these rising."""
-    falling = FALLING_SIGMOIDS.evaluation(EVALUATION)
-    rising = SIGMOIDS.build(**{**falling.parameters, "direction": torch.ones(len(falling), dtype=torch.int64)})
-    return torch.stack([tracings(model, falling), tracings(model, rising)])
-
-
 def tracings(model: Odeformer, sigmoids: Trajectories) -> Float[Tensor, "reading head trajectory"]:
-    """Correlation of heads of layer 0 with the curve, in two readings.
+    """How well each head of layer 0 traces the curve: its correlation with it, in two readings of the word.
 
     First, the attention that a point gets against its state. Second, where a point's attention has its centre, in time,
     against the point's state, whichever way round: the line that a picture of the pattern shows.
@@ -123,11 +79,6 @@ def tracings(model: Odeformer, sigmoids: Trajectories) -> Float[Tensor, "reading
     return torch.stack([correlation(received(pattern), curve, 0.0), correlation(centres, curve, 0.0).abs()])
 
 
-def tracer(model: Odeformer, reading: int) -> Head:
-    """The head of layer 0 that traces falling sigmoids best: 0 by what points receive, 1 by what its pattern draws."""
-    return Head(0, int(discovery_tracings(model)[reading].mean(1).argmax()))
-
-
 def extremum_lifts(model: Odeformer, trajectories: Trajectories) -> Float[Tensor, "side dim head trajectory"]:
     """Value-weighted attention of layer 0's heads to a point near a minimum or maximum over that to another point."""
     (profiles,) = encoder_profiles(model, trajectories, [0])
@@ -135,15 +86,9 @@ def extremum_lifts(model: Odeformer, trajectories: Trajectories) -> Float[Tensor
     return torch.stack([torch.stack([lift_on(profiles, where) for where in side]) for side in regions])
 
 
-@memoized
-def discovery_extremum_lifts(model: Odeformer) -> Float[Tensor, "side dim head trajectory"]:
-    """The same on the harmonics on which heads are looked for."""
-    return extremum_lifts(model, HARMONICS.discovery(DISCOVERY))
-
-
 def extremum_head(model: Odeformer, side: int) -> tuple[int, Head]:
     """The dimension and the head of layer 0 that picks out its minimum (``side`` 0) or maximum (1) best."""
-    lifts = discovery_extremum_lifts(model)[side].log().mean(-1)
+    lifts = extremum_lifts(model, HARMONICS.discovery(DISCOVERY))[side].log().mean(-1)
     dimension, head = divmod(int(lifts.argmax()), lifts.shape[1])
     return dimension, Head(0, head)
 
@@ -168,7 +113,8 @@ def separation(attention: Attention, harmonics: Trajectories) -> Float[Tensor, "
 
 def markers(model: Odeformer) -> list[tuple[float, Head]]:
     """The heads that mark extrema half as strongly as the strongest or more, each after its separation."""
-    attention, harmonics = discovery_attention(model), HARMONICS.discovery(DISCOVERY)
+    harmonics = HARMONICS.discovery(DISCOVERY)
+    attention = attention_on(model, harmonics)
     marks = marking(attention, harmonics).log().mean(-1)
     separations = separation(attention, harmonics).mean(-1)
     strong = [head for head in model.decoder_heads if marks[head.layer, head.index] >= marks.max() / 2]
@@ -183,10 +129,3 @@ def uniting_head(model: Odeformer) -> Head:
 def separating_head(model: Odeformer) -> Head:
     """The head among those that separates the dimensions most."""
     return max(markers(model), key=lambda marker: marker[0])[1]
-
-
-def shunning_head(model: Odeformer) -> Head:
-    """The cross-attention head that attends least to the MAT point where heads are looked for."""
-    attention = discovery_attention(model)
-    mat = the_mat_point(over_heads(attention.value))
-    return model.decoder_heads[int(at_points(shares(attention.value), mat).mean(-1).argmin())]

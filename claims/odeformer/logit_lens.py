@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from claims.odeformer.inputs import EVALUATION, GROWTH, SIGN, SLIGHT_GROWTH, decay, up_to_the_sign, with_equations
+from claims.odeformer.inputs import EVALUATION, GROWTH, SIGN, decay, up_to_the_sign, with_equations
 from mechtests import memoized
 from mechtests.activations.capture import Inputs
 from mechtests.families.ode import Trajectories
@@ -17,6 +17,8 @@ from mechtests.systems import Odeformer
 
 PAIRS = GROWTH.discovery(32)
 """Rising systems, of pairs on which heads, layers and a default token are looked for."""
+JUDGED = GROWTH.evaluation(EVALUATION)
+"""Others, of pairs on which claims judge."""
 
 
 class Signs(NamedTuple):
@@ -35,19 +37,8 @@ class Signs(NamedTuple):
 
 
 @memoized
-def discovery_signs(model: Odeformer) -> Signs:
-    """On pairs on which heads and layers are looked for."""
-    return signs(model, PAIRS)
-
-
-@memoized
-def evaluation_signs(model: Odeformer) -> Signs:
-    """On pairs on which claims judge."""
-    return signs(model, GROWTH.evaluation(EVALUATION))
-
-
 def signs(model: Odeformer, growth: Trajectories) -> Signs:
-    """All of it, in one pass."""
+    """All of it, in one pass, for pairs of systems of which the rising ones are given."""
     inputs, layers = up_to_the_sign(model, growth), range(model.n_decoder_layers)
     patterns = [model.cross_attention_site(layer) for layer in layers]
     # All in one pass, so that the logit lens finds the residual stream in the cache.
@@ -64,7 +55,7 @@ def signs(model: Odeformer, growth: Trajectories) -> Signs:
 def plus_layer(model: Odeformer) -> int:
     """The layer of the middle half at which '+' is most often the likeliest token, for rising and falling alike."""
     layers = model.n_decoder_layers
-    plus = discovery_signs(model).tops == model.vocabulary.id("+")
+    plus = signs(model, PAIRS).tops == model.vocabulary.id("+")
     middle = range(layers // 4, max(layers * 3 // 4, layers // 4 + 1))
     return max(middle, key=lambda layer: float(plus[layer].all(-1).double().mean()))
 
@@ -99,23 +90,6 @@ class Predictions(NamedTuple):
 
 
 @memoized
-def discovery_predictions(model: Odeformer) -> Predictions:
-    """On systems on which a default token is looked for."""
-    return predictions(model, PAIRS)
-
-
-@memoized
-def evaluation_predictions(model: Odeformer) -> Predictions:
-    """On systems on which claims judge."""
-    return predictions(model, GROWTH.evaluation(EVALUATION))
-
-
-@memoized
-def slight_predictions(model: Odeformer) -> Predictions:
-    """On systems whose constant is of the order of 1e-4."""
-    return predictions(model, SLIGHT_GROWTH.evaluation(EVALUATION))
-
-
 def predictions(model: Odeformer, growth: Trajectories) -> Predictions:
     """All of it, in one pass, for systems of which the second half is made to fall."""
     half = len(growth) // 2

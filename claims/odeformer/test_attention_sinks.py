@@ -2,9 +2,11 @@
 
 import pytest
 
-from claims.odeformer.attention import discovery_attention, evaluation_attention, shares
+from claims.odeformer.attention import attention_on
+from claims.odeformer.inputs import DISCOVERY, EVALUATION, HARMONICS
 from claims.odeformer.source import ATTENTION_LENS
 from mechtests import Rate, claim, instead, shuffled_weights, untrained
+from mechtests.instruments.profiles import shares
 
 MUCH, LITTLE = 3, 1
 """A sink gets three times a point's mean attention or more, and no more than a point's mean of value-weighted
@@ -34,9 +36,10 @@ def sinks(plain, value, weighting):
 )
 @pytest.mark.parametrize("stack", ["encoder", "cross"])
 def test_sinks_exist(odeformer, stack, evidence, weighting="in_its_place"):
-    found = sinks(*of_stack(discovery_attention(odeformer), stack), weighting)
+    found = sinks(*of_stack(attention_on(odeformer, HARMONICS.discovery(DISCOVERY)), stack), weighting)
     head = int(found.double().mean(1).argmax())
-    plain, value = (profiles[head] for profiles in of_stack(evaluation_attention(odeformer), stack))
+    attention = attention_on(odeformer, HARMONICS.evaluation(EVALUATION))
+    plain, value = (profiles[head] for profiles in of_stack(attention, stack))
     evidence.observe(sinks(plain, value, weighting))
     for name, profile in (("plain", plain), ("value-weighted", value)):
         label = f"{name} attention to each point, in shares of a point, mean over harmonics"

@@ -3,22 +3,22 @@
 import pytest
 import torch
 
-from claims.odeformer.attention import MOSTLY, centre, profile, share_on, width
+from claims.odeformer.attention import MOSTLY, profile
 from claims.odeformer.circuits import ABLATIONS
 from claims.odeformer.heads import (
-    evaluation_steep_shares,
-    evaluation_tracings,
     extremum_head,
     extremum_lifts,
     flattest_head,
-    next_steepest_head,
+    steep_shares,
     steepest_head,
     the_head,
-    tracer,
+    tracings,
 )
 from claims.odeformer.inputs import (
     DISCOVERY,
+    EVALUATION,
     EXPONENTIALS,
+    FALLING_SIGMOIDS,
     HARMONICS,
     HYPERBOLAS,
     PLANES,
@@ -30,7 +30,8 @@ from claims.odeformer.inputs import (
 from claims.odeformer.losses import damage, loss
 from claims.odeformer.source import ATTENTION_LENS, DERIVATIVE, REPORT
 from mechtests import Difference, Head, Monotone, Rank, Rate, Value, claim, instead, shuffled_weights, untrained
-from mechtests.instruments import rank_correlation
+from mechtests.instruments import explained_variance, rank_correlation
+from mechtests.instruments.profiles import centre, share_on, width
 
 GRID = sigmoids(torch.linspace(3, 8, 10).tolist(), (0.5, 1.0, 1.5, 2.5, 3.5, 5.0))
 SMALL_GRID = sigmoids((3.0, 5.0, 7.0), (1.0, 2.0, 4.0))
@@ -91,7 +92,8 @@ def test_follows_the_transition(odeformer, head, quantity, evidence):
     published="“one of the heads (namely layer 2 head 7)”",
 )
 def test_stands_out(odeformer, evidence, head=L2H7):
-    head, shares = the_head(odeformer, head, evidence), evaluation_steep_shares(odeformer).mean(-1)
+    head = the_head(odeformer, head, evidence)
+    shares = steep_shares(odeformer, SIGMOIDS.evaluation(EVALUATION)).mean(-1)
     rivals = [float(shares[other.layer, other.index]) for other in odeformer.heads if other != head]
     evidence.rank(shares[head.layer, head.index], rivals)
 
@@ -104,9 +106,12 @@ def test_stands_out(odeformer, evidence, head=L2H7):
     controls=[untrained],
 )
 def test_one_head(odeformer, evidence):
-    shares = evaluation_steep_shares(odeformer)
-    first, second = (find(odeformer) for find in (steepest_head, next_steepest_head))
-    evidence.observe(shares[first.layer, first.index] - shares[second.layer, second.index])
+    found, judged = (
+        steep_shares(odeformer, sigmoids).flatten(0, 1)
+        for sigmoids in (SIGMOIDS.discovery(DISCOVERY), SIGMOIDS.evaluation(EVALUATION))
+    )
+    first, second = found.mean(-1).argsort(descending=True)[:2]
+    evidence.observe(judged[first] - judged[second])
 
 
 READINGS = ["received", "drawn"]
@@ -116,9 +121,13 @@ each_tracer = pytest.mark.parametrize("head", [Head(0, 8), "the head found"])
 
 def tracing(odeformer, head, reading, evidence):
     """Correlation of a layer-0 head's pattern with falling sigmoids, and with the same ones rising."""
-    number = READINGS.index(reading)
-    head = the_head(odeformer, head, evidence) if isinstance(head, Head) else tracer(odeformer, number)
-    return evaluation_tracings(odeformer)[:, number, head.index]
+    number, falling = READINGS.index(reading), FALLING_SIGMOIDS.evaluation(EVALUATION)
+    rising = SIGMOIDS.build(**{**falling.parameters, "direction": torch.ones(len(falling), dtype=torch.int64)})
+    if isinstance(head, Head):
+        index = the_head(odeformer, head, evidence).index
+    else:
+        index = int(tracings(odeformer, FALLING_SIGMOIDS.discovery(DISCOVERY))[number].mean(1).argmax())
+    return [tracings(odeformer, sigmoids)[number, index] for sigmoids in (falling, rising)]
 
 
 @claim(
@@ -282,23 +291,6 @@ def test_beyond_sigmoids(odeformer, head, family, evidence):
         evidence.observe(share_on(profile(odeformer, trajectories, head), steep(trajectories)) > MOSTLY)
 
 
-def explained(targets, features):
-    """R² of each target's least-squares fit on its features and a constant; 0 for a target that does not vary."""
-    y = targets - targets.mean(1, keepdim=True)
-    x = features - features.mean(1, keepdim=True)
-    products = x.mT @ y[..., None]
-    # What a fit explains is slopes·(xᵀy), the normal equations; where features are collinear, by the shortest slopes.
-    fitted = (products * (torch.linalg.pinv(x.mT @ x, hermitian=True) @ products)).sum((1, 2))
-    total = y.square().sum(1)
-    return torch.where(total > 1e-12, fitted / total.clamp(min=1e-12), 0.0).clamp(0, 1)
-
-
-def stencil(points):
-    """Patterns in which a point attends to one that lies up to two positions from it: a feature each."""
-    offsets = torch.arange(points) - torch.arange(points)[:, None]
-    return torch.stack([offsets == offset for offset in range(-2, 3)], -1).double().flatten(0, 1)[None]
-
-
 def window(trajectories):
     """Patterns in which all points attend to the steep points, or to each by its speed: a feature each."""
     slope = speed(trajectories)
@@ -317,7 +309,9 @@ def window(trajectories):
 )
 @each_head
 def test_finite_difference(odeformer, head, evidence):
-    head, near = the_head(odeformer, head, evidence), stencil(SIGMOIDS.points)
+    head, places = the_head(odeformer, head, evidence), torch.arange(SIGMOIDS.points)
+    offsets = places - places[:, None]
+    stencil = torch.stack([offsets == offset for offset in range(-2, 3)], -1).double().flatten(0, 1)[None]
     for trajectories in evidence.batches(SIGMOIDS, most=256, search=False):
         pattern = odeformer.attention(trajectories, head).cpu().double().flatten(1)
-        evidence.observe(explained(pattern, near) - explained(pattern, window(trajectories)))
+        evidence.observe(explained_variance(pattern, stencil) - explained_variance(pattern, window(trajectories)))

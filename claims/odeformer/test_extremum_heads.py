@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from claims.odeformer.attention import evaluation_attention
+from claims.odeformer.attention import attention_on
 from claims.odeformer.heads import marking, separating_head, separation, the_head, uniting_head
 from claims.odeformer.inputs import EVALUATION, HARMONICS
 from claims.odeformer.source import ATTENTION_LENS
 from mechtests import Head, Rate, Value, claim, untrained
 
+JUDGED = HARMONICS.evaluation(EVALUATION)
 APART = 0.05
 """Tokens of one equation tell its extrema from the other's when so much more of their attention lies on them."""
 
@@ -28,7 +29,7 @@ each_separating = pytest.mark.parametrize("head", [Head(6, 4), separating_head])
 @pytest.mark.parametrize("head", [Head(5, 12), Head(6, 4), uniting_head, separating_head])
 def test_marks_extrema(odeformer, head, evidence):
     head = the_head(odeformer, head, evidence, "cross")
-    marks = marking(evaluation_attention(odeformer), HARMONICS.evaluation(EVALUATION))
+    marks = marking(attention_on(odeformer, JUDGED), JUDGED)
     evidence.observe(marks[head.layer, head.index] >= 2)
 
 
@@ -44,7 +45,7 @@ def test_marks_extrema(odeformer, head, evidence):
 @each_uniting
 def test_without_separating(odeformer, head, evidence):
     head = the_head(odeformer, head, evidence, "cross")
-    apart = separation(evaluation_attention(odeformer), HARMONICS.evaluation(EVALUATION))
+    apart = separation(attention_on(odeformer, JUDGED), JUDGED)
     evidence.observe(apart[head.layer, head.index].abs() <= APART)
 
 
@@ -60,7 +61,7 @@ def test_without_separating(odeformer, head, evidence):
 @each_separating
 def test_separates_dimensions(odeformer, head, evidence):
     head = the_head(odeformer, head, evidence, "cross")
-    apart = separation(evaluation_attention(odeformer), HARMONICS.evaluation(EVALUATION))
+    apart = separation(attention_on(odeformer, JUDGED), JUDGED)
     evidence.observe(apart[head.layer, head.index] > APART)
 
 
@@ -73,9 +74,9 @@ def test_separates_dimensions(odeformer, head, evidence):
     published="“more common”",
 )
 def test_separated_is_more_frequent(odeformer, evidence):
-    attention, harmonics = evaluation_attention(odeformer), HARMONICS.evaluation(EVALUATION)
-    marks = marking(attention, harmonics).mean(-1) >= 2
+    attention = attention_on(odeformer, JUDGED)
+    marks = marking(attention, JUDGED).mean(-1) >= 2
     if not marks.any():
         return evidence.undefined("no cross-attention head marks extrema")
-    apart = separation(attention, harmonics).mean(-1) > APART
+    apart = separation(attention, JUDGED).mean(-1) > APART
     evidence.value(torch.where(apart, 1.0, -1.0)[marks].sum(), int(marks.sum()))

@@ -15,31 +15,21 @@ from hypothesis import strategies as st
 
 from claims.odeformer.attention import (
     another_point,
-    at_points,
+    attention_on,
     attention_to_points,
-    discovery_attention,
-    evaluation_attention,
     over_heads,
-    shares,
     the_mat_point,
 )
 from claims.odeformer.circuits import averaged, deleted
-from claims.odeformer.heads import shunning_head
-from claims.odeformer.inputs import EVALUATION, HARMONICS, PLANES, SIGMOIDS, shifted, warped, with_equations
+from claims.odeformer.inputs import DISCOVERY, EVALUATION, HARMONICS, PLANES, SIGMOIDS, shifted, warped, with_equations
 from claims.odeformer.source import ATTENTION_LENS, INHIBITION
 from mechtests import Monotone, Rate, Value, claim, instead, shuffled_weights, untrained
 from mechtests.instruments import rank_correlation
+from mechtests.instruments.profiles import at_points, prominence, shares
 
 POINTS = HARMONICS.points
-
-
-def prominence(attention):
-    """By how many standard deviations of the other points the greatest lies above their mean."""
-    top = attention.amax(1)
-    others = attention.scatter(1, attention.argmax(1, keepdim=True), float("nan"))
-    mean = others.nanmean(1)
-    spread = (others - mean[:, None]).square().nanmean(1).sqrt()
-    return (top - mean) / spread.clamp(min=1e-12)
+FOUND, JUDGED = HARMONICS.discovery(DISCOVERY), HARMONICS.evaluation(EVALUATION)
+"""Harmonics on which heads and points are looked for, and those on which claims judge."""
 
 
 @claim(
@@ -53,7 +43,7 @@ def prominence(attention):
 )
 @pytest.mark.parametrize("weighting", ["plain", "value"])
 def test_exists(odeformer, weighting, evidence):
-    attention = over_heads(getattr(evaluation_attention(odeformer), weighting))
+    attention = over_heads(getattr(attention_on(odeformer, JUDGED), weighting))
     evidence.observe(prominence(attention) >= 3)
     times = HARMONICS.at([dict.fromkeys(HARMONICS.ranges, 1.0)]).times[0]
     evidence.figure("share of cross-attention against time, mean over harmonics", times, attention.mean(0))
@@ -93,7 +83,7 @@ FAMILIES = {"harmonic": HARMONICS, "sigmoid": replace(SIGMOIDS, points=POINTS), 
 )
 @pytest.mark.parametrize("family", FAMILIES)
 def test_same_across_systems(odeformer, family, evidence):
-    usual = the_mat_point(over_heads(discovery_attention(odeformer).value)).mode().values
+    usual = the_mat_point(over_heads(attention_on(odeformer, FOUND).value)).mode().values
     for trajectories in evidence.batches(FAMILIES[family], most=EVALUATION, search=False):
         attention = attention_to_points(odeformer, with_equations(odeformer, trajectories))
         evidence.observe(the_mat_point(attention) == usual)
@@ -109,7 +99,7 @@ def test_same_across_systems(odeformer, family, evidence):
 )
 @pytest.mark.parametrize("norms", ["of_states", "of_encodings"])
 def test_low_norm(odeformer, norms, evidence):
-    attention, states = evaluation_attention(odeformer), HARMONICS.evaluation(EVALUATION).rescaled().states
+    attention, states = attention_on(odeformer, JUDGED), JUDGED.rescaled().states
     lengths = (states.norm(dim=-1) if norms == "of_states" else attention.norms).double()
     mat = at_points(lengths, the_mat_point(over_heads(attention.value)))
     lower = (lengths < mat[:, None]).sum(1)
@@ -126,7 +116,7 @@ def test_low_norm(odeformer, norms, evidence):
     published="“gradually increased”, “in some cases”",
 )
 def test_gradual(odeformer, evidence):
-    attention = over_heads(evaluation_attention(odeformer).value)
+    attention = over_heads(attention_on(odeformer, JUDGED).value)
     steps = attention.diff(dim=1)
     before = torch.arange(POINTS - 1) < the_mat_point(attention)[:, None]
     wrong = torch.where(before, -steps, steps).clamp(min=0).sum(1)
@@ -144,7 +134,7 @@ def test_gradual(odeformer, evidence):
 def test_forms_from_layer_2(odeformer, evidence):
     if (layers := odeformer.n_encoder_layers) < 3:
         evidence.untested(f"{odeformer.name} has {layers} encoder layers: from the second to the last is no curve")
-    attention = evaluation_attention(odeformer)
+    attention = attention_on(odeformer, JUDGED)
     by_layer = shares(attention.encoder_value.sum(1))
     mat = at_points(by_layer, the_mat_point(over_heads(attention.value))).mean(1)
     label = "encoder attention to the MAT point, in shares of a point, against layer"
@@ -161,9 +151,11 @@ def test_forms_from_layer_2(odeformer, evidence):
     published="“there exists some heads in which the MAT point is less attended to”",
 )
 def test_shunning_heads(odeformer, evidence):
-    head, attention = shunning_head(odeformer), evaluation_attention(odeformer)
-    profile = shares(attention.value[head.layer, head.index])
-    mat = at_points(profile, the_mat_point(over_heads(attention.value)))
+    found, judged = (
+        at_points(shares(value), the_mat_point(over_heads(value))).flatten(0, 1)
+        for value in (attention_on(odeformer, trajectories).value for trajectories in (FOUND, JUDGED))
+    )
+    mat = judged[found.mean(-1).argmin()]
     evidence.observe(mat < 0.5 * (1 - mat) / (POINTS - 1))
 
 
@@ -268,16 +260,6 @@ def test_graded_by_the_shift(odeformer, evidence):
     evidence.response("share of attention of the MAT point against its shift, in amplitudes", shifts, received)
 
 
-def permuted(ready, generator):
-    """The points in another order, and at their times."""
-    return torch.randperm(POINTS, generator=generator), ready
-
-
-def re_timed(ready, _generator):
-    """The points in their order, at other times."""
-    return torch.arange(POINTS), warped(ready, 2.0)
-
-
 @settings(deadline=None, derandomize=True, max_examples=5)
 @given(HARMONICS.strategy(), st.permutations(range(POINTS)))
 def test_attention_moves_with_the_points(odeformer, trajectory, order):
@@ -295,13 +277,17 @@ def test_attention_moves_with_the_points(odeformer, trajectory, order):
     source=ATTENTION_LENS,
     expect=Value(at_most=1e-4),
     kind="causal",
-    controls=[instead(change=re_timed)],
+    controls=[instead(change="re_timed")],
 )
-def test_not_the_index(odeformer, evidence, change=permuted):
+def test_not_the_index(odeformer, evidence, change="permuted"):
     trajectories = HARMONICS.sample(SOME, evidence.generator)
     before = attention_to_points(odeformer, with_equations(odeformer, trajectories))
-    order, changed = change(trajectories.rescaled(), evidence.generator)
-    points, *rest = with_equations(odeformer, trajectories, changed)
+    order, ready = torch.arange(POINTS), trajectories.rescaled()
+    if change == "permuted":
+        order = torch.randperm(POINTS, generator=evidence.generator)
+    else:
+        ready = warped(ready, 2.0)
+    points, *rest = with_equations(odeformer, trajectories, ready)
     after = attention_to_points(odeformer, (points[:, order.to(points.device)], *rest))
     evidence.value((after - before[:, order]).abs().max() / before.max(), SOME)
 
@@ -327,9 +313,8 @@ def test_time_not_index(odeformer, evidence):
     inputs = [with_equations(odeformer, trajectories, one) for one in bent]
     measured = torch.stack([the_mat_point(attention_to_points(odeformer, one)) for one in inputs]).double()
     # Within each trajectory, so that trajectories with different MAT points do not make the correlation.
-    evidence.value(
-        rank_correlation(*((one - one.mean(0)).flatten() for one in (predicted, measured)), constant=0.0), SOME
-    )
+    within = ((one - one.mean(0)).flatten() for one in (predicted, measured))
+    evidence.value(rank_correlation(*within, constant=0.0), SOME)
 
 
 @claim(

@@ -7,12 +7,13 @@ residual stream gets back of itself.
 import numpy as np
 import pytest
 
-from claims.odeformer.attention import at_points, attention_to_points, the_mat_point
-from claims.odeformer.circuits import as_much_elsewhere, diagonal, without
+from claims.odeformer.attention import attention_to_points, the_mat_point
+from claims.odeformer.circuits import without
 from claims.odeformer.heads import the_layer
 from claims.odeformer.inputs import HARMONICS, with_equations
 from claims.odeformer.source import INHIBITION
 from mechtests import Monotone, Permutation, Rate, claim, instead, shuffled_weights, untrained
+from mechtests.instruments.profiles import at_points
 
 each_layer = pytest.mark.parametrize("layer", range(4))
 
@@ -77,10 +78,10 @@ def test_copies_negatively(odeformer, layer, evidence):
     expect=Rate(above=0.5),
     kind="causal",
     criterion="necessity",
-    controls=[untrained, instead(removed=as_much_elsewhere)],
+    controls=[untrained, instead(removed="as_much_elsewhere")],
     published="“yet to ascertain”",
 )
-def test_matters_for_the_mat_point(odeformer, evidence, removed=diagonal):
+def test_matters_for_the_mat_point(odeformer, evidence, removed="diagonal"):
     for trajectories in evidence.batches(HARMONICS, most=64, search=False):
         inputs = with_equations(odeformer, trajectories)
         before = attention_to_points(odeformer, inputs)

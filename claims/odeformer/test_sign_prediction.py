@@ -8,17 +8,15 @@ import torch
 
 from claims.odeformer.circuits import ABLATIONS
 from claims.odeformer.heads import the_layer
-from claims.odeformer.inputs import BOTH_WAYS, DIGITS, EVALUATION, GROWTH, SIGN, up_to_the_sign
+from claims.odeformer.inputs import BOTH_WAYS, DIGITS, EVALUATION, GROWTH, SIGN, SLIGHT_GROWTH, up_to_the_sign
 from claims.odeformer.logit_lens import (
+    JUDGED,
     PAIRS,
-    discovery_predictions,
-    discovery_signs,
-    evaluation_predictions,
-    evaluation_signs,
     first_layer,
     plus_layer,
+    predictions,
     repeats,
-    slight_predictions,
+    signs,
 )
 from claims.odeformer.source import ATTENTION_LENS
 from mechtests import Difference, Rate, Value, claim, instead, shuffled_weights, untrained
@@ -43,10 +41,9 @@ def test_plus_first(odeformer, layer, evidence):
         others = logits.index_fill(1, torch.tensor([plus]), -torch.inf)
         lead = (logits[:, plus] - others.amax(-1)).unflatten(0, (2, -1)).amin(0)
         evidence.observe(lead > 0, margin=lead)
-    lead = (evaluation_signs(odeformer).plus - evaluation_signs(odeformer).minus).mean(1)
-    for direction, name in enumerate(("rising", "falling")):
-        label = f"logit of '+' less that of '−' against decoder layer, {name} systems"
-        evidence.figure(label, range(len(lead)), lead[:, direction])
+    judged = signs(odeformer, JUDGED)
+    for name, lead in zip(("rising", "falling"), (judged.plus - judged.minus).mean(1).T, strict=True):
+        evidence.figure(f"logit of '+' less that of '−' against decoder layer, {name} systems", range(len(lead)), lead)
 
 
 @claim(
@@ -58,7 +55,7 @@ def test_plus_first(odeformer, layer, evidence):
     published="layer 8",
 )
 def test_minus_late(odeformer, evidence, layer=8):
-    layer, tops = the_layer(odeformer, layer, evidence), evaluation_signs(odeformer).tops
+    layer, tops = the_layer(odeformer, layer, evidence), signs(odeformer, JUDGED).tops
     first = first_layer(tops[..., FALLING], odeformer.vocabulary.id("-"))
     evidence.observe((first >= layer) & (first < len(tops)))
 
@@ -73,7 +70,7 @@ def test_minus_late(odeformer, evidence, layer=8):
     published="layer 8 after layer 6",
 )
 def test_minus_after_plus(odeformer, evidence):
-    tops = evaluation_signs(odeformer).tops[..., FALLING]
+    tops = signs(odeformer, JUDGED).tops[..., FALLING]
     plus, minus = (first_layer(tops, odeformer.vocabulary.id(sign)) for sign in "+-")
     evidence.observe((plus < minus) & (minus < len(tops)))
 
@@ -105,8 +102,8 @@ def test_plus_is_default(odeformer, ablation, evidence):
     published="“carried by logit 389 alone”",
 )
 def test_one_logit(odeformer, evidence, sign="plus"):
-    signs = evaluation_signs(odeformer)
-    plus, minus = signs.plus[-1].flatten().double(), signs.minus[-1].flatten().double()
+    judged = signs(odeformer, JUDGED)
+    plus, minus = judged.plus[-1].flatten().double(), judged.minus[-1].flatten().double()
     difference = plus - minus
     both = torch.cov(torch.stack([plus if sign == "plus" else -minus, difference]))
     if both[1, 1] == 0:
@@ -161,9 +158,9 @@ def test_no_repeat_after_a_constant(odeformer, layer, evidence):
     published="LALens1",
 )
 def test_confidence_late(odeformer, evidence):
-    predictions = evaluation_predictions(odeformer)
-    evidence.observe(predictions.rises().mean(1))
-    by_layer = predictions.right[..., :-1].mean((1, 2))
+    predicted = predictions(odeformer, JUDGED)
+    evidence.observe(predicted.rises().mean(1))
+    by_layer = predicted.right[..., :-1].mean((1, 2))
     evidence.figure("probability of the right token against decoder layer", range(len(by_layer)), by_layer)
 
 
@@ -177,7 +174,7 @@ def test_confidence_late(odeformer, evidence):
     published="“constants are in the order of 10⁻⁴”",
 )
 def test_not_for_slight_constants(odeformer, evidence):
-    rise, digits = slight_predictions(odeformer).rises(), DIGITS[0]
+    rise, digits = predictions(odeformer, SLIGHT_GROWTH.evaluation(EVALUATION)).rises(), DIGITS[0]
     others = [i for i in range(rise.shape[1]) if i not in DIGITS]
     evidence.observe(rise[:, others].mean(1) - rise[:, digits])
 
@@ -193,9 +190,9 @@ def test_not_for_slight_constants(odeformer, evidence):
     published="LALens2",
 )
 def test_direction_heads(odeformer, evidence):
-    gradients = discovery_signs(odeformer).gradients.mean((1, 2))
+    gradients = signs(odeformer, PAIRS).gradients.mean((1, 2))
     head = int(gradients.abs().argmax())
-    along = evaluation_signs(odeformer).gradients[head] * gradients[head].sign()
+    along = signs(odeformer, JUDGED).gradients[head] * gradients[head].sign()
     evidence.observe(along.amin(-1) >= 0.9)
 
 
@@ -209,7 +206,7 @@ def the_reports_words(odeformer, evidence):
 
 def usual_word(odeformer, _evidence):
     """The token that is most often the likeliest after the end, where it is looked for."""
-    return [int(discovery_predictions(odeformer).tops[-1, :, -1].mode().values)]
+    return [int(predictions(odeformer, PAIRS).tops[-1, :, -1].mode().values)]
 
 
 @claim(
@@ -223,5 +220,5 @@ def usual_word(odeformer, _evidence):
 )
 @pytest.mark.parametrize("default", [the_reports_words, usual_word])
 def test_sampling_default(odeformer, default, evidence):
-    tops = evaluation_predictions(odeformer).tops[-1, :, -1]
+    tops = predictions(odeformer, JUDGED).tops[-1, :, -1]
     evidence.observe(torch.isin(tops, torch.tensor(default(odeformer, evidence))))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mechtests import patch, scale, zero
 from mechtests.families import SubtractionProblems
+from mechtests.instruments import relative_error
 from mechtests.systems.subtraction import (
     EMBEDDINGS,
     HEAD_OUTPUTS,
@@ -18,6 +19,8 @@ from mechtests.systems.subtraction import (
     tokens_of,
 )
 
+ROUNDING = 1e-4
+"""What float32 may lose, as a share of the greatest logit."""
 few = settings(deadline=None, derandomize=True, max_examples=20)
 problems = SubtractionProblems().strategy()
 batches = st.lists(problems, min_size=2, max_size=8)
@@ -31,11 +34,6 @@ def plain_logits(subtraction, tokens):
 def edited_logits(subtraction, tokens, *edits):
     """Logits at '=' of a forward pass with ``edits`` made, and no shortcut."""
     return subtraction.activations(tokens, ["logits"], *edits)["logits"][:, POSITIONS["="]]
-
-
-def assert_same(found, expected):
-    """Equal but for rounding, which grows with the greatest logit."""
-    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 @few
@@ -82,14 +80,14 @@ def test_without_any_head_the_direct_path_is_left(subtraction, problem):
     tokens, mid = tokens_of(problem), RESIDUAL_MID
     heads = [zero(subtraction.head(head)) for head in subtraction.heads]
     found = subtraction.activations(tokens, [EMBEDDINGS, "pos_embed", mid], *heads)
-    assert_same(found[mid], found[EMBEDDINGS] + found["pos_embed"] + subtraction.attn.b_O)
+    assert relative_error(found[mid], found[EMBEDDINGS] + found["pos_embed"] + subtraction.attn.b_O) <= ROUNDING
 
 
 @few
 @given(problems)
 def test_the_direct_part_and_the_neurons_part_make_the_logits(subtraction, problem):
     parts = subtraction.logits_from_neurons(problem, subtraction.neurons(problem))
-    assert_same(parts, subtraction.logits(problem))
+    assert relative_error(parts, subtraction.logits(problem)) <= ROUNDING
 
 
 @few
@@ -97,7 +95,7 @@ def test_the_direct_part_and_the_neurons_part_make_the_logits(subtraction, probl
 def test_the_other_problems_of_a_batch_do_not_matter(subtraction, batch):
     together = plain_logits(subtraction, torch.cat([tokens_of(problem) for problem in batch]))
     alone = torch.cat([subtraction.logits(problem) for problem in batch])
-    assert_same(together, alone)
+    assert relative_error(together, alone) <= ROUNDING
 
 
 @few

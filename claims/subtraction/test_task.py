@@ -1,19 +1,9 @@
 """The task: does the model know the sign?"""
 
-import torch
-
 from claims.subtraction.source import POST
 from mechtests import Rate, claim, untrained
 from mechtests.families import SubtractionProblems
-from mechtests.systems.subtraction import sign_correct
-from mechtests.systems.subtraction.transformer import MINUS, PLUS
-
-
-def margin(logits, problems):
-    """The logit of the right sign minus the greatest of all others: above zero where the model is right."""
-    right = torch.where(problems.is_plus, PLUS, MINUS).to(logits.device).unsqueeze(1)
-    others = logits.scatter(1, right, -torch.inf)
-    return logits.gather(1, right)[:, 0] - others.amax(1)
+from mechtests.systems.subtraction import sign_correct, sign_margin
 
 
 @claim(
@@ -29,4 +19,4 @@ def margin(logits, problems):
 def test_right_sign(subtraction, evidence):
     for problems in evidence.batches(SubtractionProblems()):
         logits = subtraction.logits(problems)
-        evidence.observe(sign_correct(logits, problems), margin=margin(logits, problems))
+        evidence.observe(sign_correct(logits, problems), margin=sign_margin(logits, problems))

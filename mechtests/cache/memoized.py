@@ -1,13 +1,14 @@
-"""What is worked out of a system alone and asked for by many claims: worked out once, and kept in its cache."""
+"""What is worked out of a system, alone or on given inputs, and asked for by many claims: computed once and cached."""
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, Protocol, TypeVar, get_args, get_origin
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, get_args, get_origin
 
 from torch import Tensor
 
+from mechtests.cache.digests import digest
 from mechtests.cache.fingerprint import folder_fingerprint
 from mechtests.cache.tiers import Cache
 
@@ -22,16 +23,19 @@ class _System(Protocol):
 
 
 S = TypeVar("S", bound=_System)
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def memoized(function: Callable[[S], R]) -> Callable[[S], R]:
+def memoized(function: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """Keep what ``function`` works out of a system in that system's cache, and on disk where the cache has one.
 
-    The function takes one argument, the system, and must depend on nothing else. It says what it returns: a tensor, or
-    a dataclass, a named tuple or a tuple of tensors. It is run again for other weights, other types of weights and
-    another kind of device, and when a Python file changes: one in its own folder, one of mechtests, or one that defines
-    the system's class or a layer. Code that lies elsewhere is not watched.
+    The function takes the system and at most one more argument, such as the inputs to measure on, and must depend on
+    nothing else. That argument is text, a number, a tensor, or a list, tuple, dict or dataclass of such; a result is
+    cached for each value of it. The function says what it returns: a tensor, or a dataclass, a named tuple or a tuple
+    of tensors. It is run again for other weights, other types of weights and another kind of device, and when a Python
+    file changes: one in its own folder, one of mechtests, or one that defines the system's class or a layer. Code that
+    lies elsewhere is not watched.
 
     Raises:
         TypeError: the function takes something else, or does not say that it returns one of these.
@@ -40,15 +44,29 @@ def memoized(function: Callable[[S], R]) -> Callable[[S], R]:
     name, code = f"{function.__module__}.{function.__qualname__}", folder_fingerprint(function)
 
     @wraps(function)
-    def kept(system: S) -> R:
-        key = ("memoized", (name, code), system.kind)
+    def cached(system: S, /, *given: P.args, **named: P.kwargs) -> R:
+        of = tuple(digest(_by_fields(value)) for value in (*given, *named.values()))
+        key = ("memoized", (name, code, *of), system.kind)
         found = [system.cache.get((*key, part)) for part in form.parts]
         if any(tensor is None for tensor in found):
-            tensors = form.take(function(system))
+            tensors = form.take(function(system, *given, **named))
             found = [system.cache.put((*key, part), one) for part, one in zip(form.parts, tensors, strict=True)]
         return form.build(found)
 
-    return kept
+    return cached
+
+
+def _by_fields(value: Any) -> Any:
+    """``value`` with each dataclass in it as its class and its fields, which a digest can be made of."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: _by_fields(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return f"{type(value).__module__}.{type(value).__qualname__}", fields
+    if isinstance(value, Mapping):
+        return {name: _by_fields(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        parts = [_by_fields(part) for part in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +90,10 @@ class _Form:
             signature = inspect.signature(function, eval_str=True)
         except NameError as error:
             raise TypeError(f"@memoized {name}: its annotations cannot be read here ({error}).") from error
-        if len(signature.parameters) != 1:
-            raise TypeError(f"@memoized {name}: expected one parameter, the system. Found {signature}.")
+        if len(signature.parameters) not in (1, 2):
+            raise TypeError(
+                f"@memoized {name}: expected the system, and at most one parameter more. Found {signature}."
+            )
         made: Any = signature.return_annotation
         if isinstance(made, type) and dataclasses.is_dataclass(made):
             parts = tuple(field.name for field in dataclasses.fields(made) if field.init)

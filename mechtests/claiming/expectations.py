@@ -1,9 +1,10 @@
 """What a claim measures, the region that decides it, and the estimate that observations come to."""
 
+import inspect
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -37,22 +38,37 @@ class Expectation:
         alpha: the claim's own error rate, for units too dear for the run's; ``None`` takes the run's.
 
     Raises:
-        ClaimError: no end is given, both forms of one end are given, or the region is empty.
+        ClaimError: an argument is unknown or lacks its name, no end is given, both forms of one end are given, or the
+            region is empty.
     """
 
     kind: ClassVar[str]
     sampled: ClassVar[bool] = False
+    example: ClassVar[str] = "at_least=0.9"
     at_least: float | None = None
     at_most: float | None = None
     above: float | None = None
     below: float | None = None
     alpha: float | None = None
 
+    def __new__(cls, *unnamed: object, **named: object) -> Self:
+        """Refuse arguments that ``__init__`` does not take, in the words of a claim."""
+        signature = inspect.signature(cls.__init__)
+        try:
+            signature.bind_partial(None, *unnamed, **named)
+        except TypeError:
+            given = ", ".join([*map(repr, unnamed), *(f"{name}={value!r}" for name, value in named.items())])
+            raise ClaimError(
+                f"{cls.__name__}({given}): expected arguments by their names, which are "
+                f"{', '.join([*signature.parameters][1:])}. Write for example {cls.__name__}({cls.example})."
+            ) from None
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         name = type(self).__name__
         if all(end is None for end in (self.at_least, self.at_most, self.above, self.below)):
             raise ClaimError(
-                f"{name}() has no region, so nothing could refute it. Give an end, as in {name}(at_least=0.9)."
+                f"{name}() has no region, so nothing could refute it. Give an end, as in {name}({self.example})."
             )
         if None not in (self.at_least, self.above) or None not in (self.at_most, self.below):
             raise ClaimError(
@@ -272,6 +288,7 @@ class Permutation(Expectation):
     """
 
     kind: ClassVar[str] = "permutation"
+    example: ClassVar[str] = "p_at_most=0.001, tail='low'"
     p_at_most: float = field(kw_only=True)
     tail: Literal["low", "high"] = field(kw_only=True)
 
@@ -311,6 +328,7 @@ class Monotone(Expectation):
     """
 
     kind: ClassVar[str] = "monotone"
+    example: ClassVar[str] = "'increasing', at_least=0.9"
     direction_claimed: Literal["increasing", "decreasing"]
 
     def __post_init__(self) -> None:

@@ -25,9 +25,9 @@ from mechtests.instruments.circuits import (
 )
 from mechtests.instruments.composition import composition_null, composition_scores
 from mechtests.instruments.copying import copying_score
-from mechtests.instruments.geometry import angle
+from mechtests.instruments.geometry import angle, relative_error
 from mechtests.instruments.heads import Heads
-from mechtests.instruments.linear import LinearFit, correlation, linear_fit, rank_correlation
+from mechtests.instruments.linear import LinearFit, correlation, explained_variance, linear_fit, rank_correlation
 from mechtests.instruments.paths import ScoreTerms, along_paths, attributions, score_terms
 from mechtests.instruments.spectrum import periodicity_p_values, top_power_share
 
@@ -47,6 +47,7 @@ __all__ = [
     "copying_score",
     "correlation",
     "eigenvalue_positivity",
+    "explained_variance",
     "induction_targets",
     "linear_fit",
     "ov_circuit",
@@ -56,6 +57,7 @@ __all__ = [
     "previous_token_targets",
     "qk_circuit",
     "rank_correlation",
+    "relative_error",
     "score_terms",
     "token_match_circuit",
     "top_power_share",

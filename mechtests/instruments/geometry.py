@@ -1,4 +1,4 @@
-"""Directions in activation space."""
+"""Directions in activation space, and how far tensors lie apart."""
 
 import torch
 from jaxtyping import Float
@@ -16,3 +16,8 @@ def angle(u: Float[Tensor, " d"], v: Float[Tensor, " d"]) -> float:
     if lengths == 0:
         raise ValueError("angle: a zero vector has no direction.")
     return float(torch.rad2deg(torch.acos((u @ v / lengths).clamp(-1, 1))))
+
+
+def relative_error(found: Tensor, expected: Tensor) -> Float[Tensor, ""]:
+    """The greatest difference between two tensors, as a share of the greatest value that is expected."""
+    return (found - expected).abs().max() / expected.abs().max()

@@ -32,3 +32,7 @@ class Heads:
 
     def __len__(self) -> int:
         return len(self.W_Q)
+
+    def __getitem__(self, some: list[int]) -> "Heads":
+        """The weights of some of the heads, in the order given: ``heads[[3]]`` are those of head 3 alone."""
+        return Heads(self.W_Q[some], self.W_K[some], self.W_V[some], self.W_O[some])

@@ -63,6 +63,22 @@ def linear_fit(features: Float[Tensor, "unit feature"], targets: Float[Tensor, "
     return LinearFit(slopes, y_mean - x_mean @ slopes, r2, (total / (units - 1)).sqrt())
 
 
+def explained_variance(
+    targets: Float[Tensor, "batch unit"], features: Float[Tensor, "#batch unit feature"]
+) -> Float[Tensor, " batch"]:
+    """R² of each target's least-squares fit on features of its own and a constant; 0 for a target that does not vary.
+
+    Features may be collinear: what a fit explains is then made from the shortest slopes.
+    """
+    y = targets - targets.mean(1, keepdim=True)
+    x = features - features.mean(1, keepdim=True)
+    products = x.mT @ y[..., None]
+    # What a fit explains is slopes·(xᵀy), by the normal equations.
+    fitted = (products * (torch.linalg.pinv(x.mT @ x, hermitian=True) @ products)).sum((1, 2))
+    total = y.square().sum(1)
+    return torch.where(total > 1e-12, fitted / total.clamp(min=1e-12), 0.0).clamp(0, 1)
+
+
 def correlation(
     x: Float[Tensor, "*#batch unit"], y: Float[Tensor, "*#batch unit"], constant: float | None = None
 ) -> Float[Tensor, "*batch"]:

@@ -29,6 +29,21 @@ def numbers(values: Any) -> Units:
     return array
 
 
+def one_number(value: Any) -> float:
+    """``value`` as one finite number.
+
+    Raises:
+        ClaimError: it is no number, more than one, NaN or infinite.
+    """
+    array = _array(value)
+    if array.size != 1:
+        raise ClaimError(
+            f"expected one number, found {array.size} of the shape {array.shape}. Reduce them to the one the claim "
+            "is about; or, where each is a unit, expect a Rate or a Mean and write evidence.observe or evidence.census."
+        )
+    return float(numbers(array.reshape(1))[0])
+
+
 def units_of(expect: Expectation, values: Any) -> Units:
     """``values`` as :func:`numbers`, which for a rate are 0 and 1.
 
@@ -68,6 +83,25 @@ def margins_of(expect: Expectation, margin: Any, values: Units) -> Units:
     return array
 
 
+def must_be_family(family: object) -> None:
+    """Refuse what no inputs can be drawn from.
+
+    Raises:
+        ClaimError: ``family`` has no method ``sample``, or is a class that parameters are yet to be given to.
+    """
+    if isinstance(family, type):
+        raise ClaimError(
+            f"evidence.batches({family.__name__}): expected a family of inputs, found its class. "
+            f"Write {family.__name__}(…) with its parameters."
+        )
+    if not callable(getattr(family, "sample", None)):
+        raise ClaimError(
+            f"evidence.batches({family!r:.40}): expected a family of inputs, such as RepeatedTokens(d_vocab=64), found "
+            f"a {type(family).__name__}. Of inputs at hand, write evidence.observe(values), or evidence.census(values) "
+            "where they are all there are."
+        )
+
+
 def must_expect(expect: Expectation, *kinds: type[Expectation]) -> None:
     """Refuse a body that records something else than its claim expects.
 
@@ -83,4 +117,9 @@ def must_expect(expect: Expectation, *kinds: type[Expectation]) -> None:
 
 
 def _array(values: Any) -> np.ndarray:
-    return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    if isinstance(values, Tensor):
+        return values.detach().cpu().double().numpy()
+    try:
+        return np.asarray(values if np.iterable(values) else float(values), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ClaimError(f"expected numbers, true or false; found {values!r:.80}.") from None

@@ -23,7 +23,7 @@ from mechtests.claiming.expectations import (
 )
 from mechtests.families.curve import Curve
 from mechtests.inference import SequentialProcess
-from mechtests.judging.checks import margins_of, must_expect, numbers, units_of
+from mechtests.judging.checks import margins_of, must_be_family, must_expect, numbers, one_number, units_of
 from mechtests.judging.pairing import PairedUnits
 from mechtests.judging.sampling import SampledUnits, Samples, SamplingLoop
 
@@ -92,9 +92,10 @@ class Evidence:
                 depend on it.
 
         Raises:
-            ClaimError: ``most`` or ``size`` is less than 1, or a batch was answered with more or fewer values than it
-                has inputs.
+            ClaimError: ``family`` is none, ``most`` or ``size`` is less than 1, or a batch was answered with more or
+                fewer values than it has inputs.
         """
+        must_be_family(family)
         for name, given in (("size", size), ("most", most)):
             if given is not None and given < 1:
                 raise ClaimError(f"evidence.batches({name}={given}): expected 1 input or more.")
@@ -160,7 +161,7 @@ class Evidence:
         """Record one number known without sampling error, worked out over ``units`` units."""
         must_expect(self.expect, Value)
         assert isinstance(self.expect, Value)
-        self._record(self.expect.estimate(_number(value), units))
+        self._record(self.expect.estimate(one_number(value), units))
 
     def rank(self, score: Tensor | float, rivals: Tensor | Sequence[float]) -> None:
         """Record the place of ``score`` among the scores of its rivals; a tie counts against it."""
@@ -169,13 +170,13 @@ class Evidence:
         others = numbers(rivals)
         if not len(others):
             raise ClaimError("evidence.rank was given no rivals. Use evidence.undefined(reason) where there are none.")
-        self._record(self.expect.estimate(_number(score), others))
+        self._record(self.expect.estimate(one_number(score), others))
 
     def permutation(self, matrix: Float[Tensor, "... column"], statistic: Callable[[Tensor], Tensor | float]) -> None:
         """Record ``statistic(matrix)`` against its distribution when the columns of ``matrix`` are permuted."""
         must_expect(self.expect, Permutation)
         assert isinstance(self.expect, Permutation)
-        observed = _number(statistic(matrix))
+        observed = one_number(statistic(matrix))
         orders = (torch.randperm(matrix.shape[-1], generator=self.generator) for _ in range(PERMUTATION_DRAWS))
         null = np.array([float(statistic(matrix.index_select(-1, order.to(matrix.device)))) for order in orders])
         self._record(self.expect.estimate(observed, null, matrix.numel()))
@@ -306,7 +307,3 @@ class Evidence:
         if self._whole is not None or self._units():
             raise ClaimError(TWO_VALUES)
         self._whole = estimate
-
-
-def _number(value: Tensor | float) -> float:
-    return float(numbers([float(value)])[0])

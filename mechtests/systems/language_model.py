@@ -84,6 +84,12 @@ class LanguageModel(System):
         site = self.pattern_site(layer)
         return self.activations(tokens, [site], *edits)[site]
 
+    def attention(
+        self, tokens: Int[Tensor, "sequence pos"], head: Head, *edits: Edit
+    ) -> Float[Tensor, "sequence query key"]:
+        """How one head attends, with ``edits`` made on the way."""
+        return self.pattern(tokens, head.layer, *edits)[:, head.index]
+
     def logits(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence pos vocab"]:
         """Logits of the token after each position, with ``edits`` made on the way."""
         return self.activations(tokens, [self.logits_site], *edits)[self.logits_site]

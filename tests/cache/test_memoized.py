@@ -64,6 +64,19 @@ def couple(system: System) -> "tuple[Tensor, Tensor]":
     return torch.ones(2), torch.zeros(3)
 
 
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    points: Tensor
+    scales: dict[str, Tensor] = field(default_factory=dict)
+    nested: "Inputs | None" = None
+
+
+@memoized
+def on_inputs(system: System, inputs: object) -> Tensor:
+    RUNS.append(inputs)
+    return torch.full((2,), float(len(RUNS)))
+
+
 @pytest.fixture(autouse=True)
 def runs():
     RUNS.clear()
@@ -93,6 +106,38 @@ def test_is_worked_out_once_for_all_runs_and_is_the_same_bit_for_bit(tmp_path, r
         for one, first in zip(parts(result), parts(results[0]), strict=True):
             assert one.equal(first)
             assert one.stride() == first.stride()
+
+
+def inputs_like(entry=0.0, scale=1.0, depth=0.0):
+    nested = Inputs(torch.tensor([depth]))
+    return Inputs(torch.tensor([entry, 1.0]), {"time": torch.tensor([scale])}, nested)
+
+
+def test_on_equal_inputs_is_worked_out_once_for_all_runs(tmp_path, runs):
+    caches = [Cache(disk=Disk(tmp_path / "cache")) for _ in range(2)]
+    results = [on_inputs(system_with(cache), inputs_like()) for cache in caches for _ in range(2)]
+    assert [result.tolist() for result in results] == [[1, 1]] * 4
+    assert on_inputs(system_with(caches[1]), inputs=inputs_like()).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [inputs_like(entry=0.5), inputs_like(scale=2.0), inputs_like(depth=1.0), inputs_like().nested],
+        ["discovery", "evaluation", 1, 1.0, True, [1], (1,)],
+        [torch.zeros(2), torch.zeros(2, dtype=torch.float64), torch.zeros(2, 1), [torch.zeros(2)]],
+    ],
+    ids=["dataclasses", "plain values", "tensors"],
+)
+def test_each_value_of_the_inputs_has_a_result_of_its_own(runs, others):
+    cache = Cache()
+    found = {on_inputs(system_with(cache), one)[0].item() for one in [inputs_like(), *others] * 2}
+    assert len(found) == len(runs) == len(others) + 1
+
+
+def test_inputs_that_cannot_be_told_apart_are_refused():
+    with pytest.raises(TypeError, match="no digest of a object"):
+        on_inputs(system_with(Cache()), Inputs(torch.zeros(1), {"what": object()}))
 
 
 def test_without_a_disk_is_worked_out_once_a_cache(runs):
@@ -202,9 +247,9 @@ def test_a_return_type_that_cannot_be_read_is_refused():
         memoized(forward_reference)
 
 
-@pytest.mark.parametrize("function", [lambda: None, lambda system, head: None])
-def test_a_function_of_more_or_less_than_the_system_is_refused(function):
-    with pytest.raises(TypeError, match="expected one parameter, the system"):
+@pytest.mark.parametrize("function", [lambda: None, lambda system, inputs, head: None])
+def test_a_function_of_no_system_or_of_two_things_besides_it_is_refused(function):
+    with pytest.raises(TypeError, match="expected the system, and at most one parameter more"):
         memoized(function)
 
 

@@ -1,6 +1,7 @@
 """Regions, and the estimates that observations come to."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -140,6 +141,27 @@ class TestExpectation:
         assert expect.ends() == {"at_most": 0.01}
         assert expect.contains(0.01)
         assert not expect.contains(0.02)
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            (lambda: Rate(0.9), r"^Rate\(0\.9\): .*at_least, at_most.* Write for example Rate\(at_least=0\.9\)\.$"),
+            (lambda: Mean(0.5, bounds=(0, 1)), r"^Mean\(0\.5, bounds=\(0, 1\)\): .* bounds\. .*Mean\(at_least=0\.9\)"),
+            (lambda: Value(atleast=1), r"^Value\(atleast=1\): .*Value\(at_least=0\.9\)"),
+            (lambda: Monotone("increasing", 1), r"Write for example Monotone\('increasing', at_least=0\.9\)"),
+            (lambda: Permutation(0.01, "low"), r"Write for example Permutation\(p_at_most=0\.001, tail='low'\)"),
+        ],
+        ids=["rate", "mean", "unknown name", "monotone", "permutation"],
+    )
+    def test_has_arguments_by_their_names(self, wrong, message):
+        with pytest.raises(ClaimError, match=message):
+            wrong()
+
+    @pytest.mark.parametrize(
+        "expect", [Rate(at_least=0.9), Monotone("increasing", at_least=1), Permutation(p_at_most=0.01, tail="low")]
+    )
+    def test_is_the_same_in_another_process(self, expect):
+        assert pickle.loads(pickle.dumps(expect)) == expect
 
     def test_of_a_monotone_response_goes_one_of_two_ways(self):
         with pytest.raises(ClaimError, match="'increasing' or 'decreasing'"):

@@ -26,7 +26,7 @@ from claims.odeformer import (
     test_negative_ov_diagonal,
     test_sign_prediction,
 )
-from claims.odeformer.circuits import diagonal, without
+from claims.odeformer.circuits import without
 from claims.odeformer.inputs import HARMONICS
 
 MODULES = (
@@ -433,7 +433,7 @@ class TestDiagonals:
             attention.out_lin.weight.data.copy_(depth * torch.eye(attention.dim))
         system = Odeformer(system.module, identity="all diagonal")
         inputs = system.tokens(HARMONICS.sample(4, torch.Generator().manual_seed(0)))
-        edits = without(system, inputs, diagonal)
+        edits = without(system, inputs, "diagonal")
         for layer, attention in enumerate(system.module.encoder.attentions):
             site = f"encoder.attentions.{layer}"
             left = system.activations(inputs, [site], *edits)[site]

@@ -36,6 +36,12 @@ def planted(into):
 
 
 class TestScores:
+    @pytest.mark.parametrize("into", INTO)
+    def test_of_some_heads_are_theirs_among_all(self, into):
+        writers, readers = random_heads(3, 8, 2), random_heads(4, 8, 2, seed=5)
+        some = composition_scores(writers[[2]], readers[[3, 0]], into)
+        torch.testing.assert_close(some, composition_scores(writers, readers, into)[[2]][:, [3, 0]])
+
     @steady
     @given(
         seeds,

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechtests.instruments import angle
+from mechtests.instruments import angle, relative_error
 
 steady = settings(deadline=None, derandomize=True, max_examples=60)
 seeds = st.integers(0, 2**32 - 1)
@@ -61,3 +61,11 @@ def test_refuses_a_zero_vector(place):
     pair[place] = torch.zeros(3)
     with pytest.raises(ValueError, match="a zero vector has no direction"):
         angle(*pair)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_the_relative_error_is_the_planted_one_at_any_size(size):
+    expected = size * torch.tensor([1.0, -4.0, 2.0])
+    found = expected + size * torch.tensor([0.0, 0.2, -0.4])
+    assert relative_error(found, expected).item() == pytest.approx(0.1, rel=1e-5)
+    assert relative_error(expected, expected) == 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.linear_model import LinearRegression
 
-from mechtests.instruments import correlation, linear_fit, rank_correlation
+from mechtests.instruments import correlation, explained_variance, linear_fit, rank_correlation
 
 OPERANDS = torch.cartesian_prod(torch.arange(100.0), torch.arange(100.0))
 steady = settings(deadline=None, derandomize=True, max_examples=40)
@@ -115,6 +115,30 @@ class TestLinearFit:
     def test_refuses_no_more_units_than_coefficients(self, units):
         with pytest.raises(ValueError, match=f"{units} units cannot test a fit of 3 coefficients"):
             linear_fit(normal(units, 2), normal(units, 1))
+
+
+class TestExplainedVariance:
+    @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+    def test_is_the_planted_share(self, share):
+        features, noise = normal(4, 500, 3), normal(4, 500, seed=1)
+        signal = features.sum(-1)
+        noise = noise - (features @ torch.linalg.lstsq(features, noise[..., None]).solution)[..., 0]
+        targets = share**0.5 * signal / signal.norm(dim=1, keepdim=True)
+        targets = targets + (1 - share) ** 0.5 * noise / noise.norm(dim=1, keepdim=True)
+        assert explained_variance(targets, features).tolist() == pytest.approx([share] * 4, abs=0.02)
+
+    @pytest.mark.parametrize("units", [10, 200])
+    def test_agrees_with_the_fit_of_one_target(self, units):
+        features, targets = normal(1, units, 3), normal(5, units, seed=2) + normal(units, seed=3)
+        close(explained_variance(targets, features), linear_fit(features[0], targets.T).r2)
+
+    def test_a_feature_given_twice_explains_no_more(self):
+        features, targets = normal(2, 40, 3), normal(2, 40, seed=4)
+        twice = torch.cat([features, features], -1)
+        close(explained_variance(targets, twice), explained_variance(targets, features))
+
+    def test_of_a_target_that_does_not_vary_is_0(self):
+        assert explained_variance(torch.ones(1, 9).double(), normal(1, 9, 2)).tolist() == [0]
 
 
 class TestCorrelation:

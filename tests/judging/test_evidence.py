@@ -1,6 +1,8 @@
 import itertools
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,8 +77,11 @@ class TestRecording:
         evidence.observe([True, True])
         assert evidence.estimate() == recorded(RATE, "observe", [True, False, True, True])
 
-    def test_a_number_known_exactly_is_taken_as_it_is(self):
-        assert recorded(EXACT, "value", torch.tensor(2.5), 7) == Estimate(2.5, None, 7)
+    @pytest.mark.parametrize(
+        "number", [2.5, torch.tensor(2.5), torch.tensor([2.5], dtype=torch.bfloat16), np.array(2.5)]
+    )
+    def test_a_number_known_exactly_is_taken_as_it_is(self, number):
+        assert recorded(EXACT, "value", number, 7) == Estimate(2.5, None, 7)
 
     @pytest.mark.parametrize(("rivals", "place"), [([1.0, 2.0], 1), ([4.0, 2.0], 2), ([3.0, 3.0, 9.0], 4)])
     def test_a_rank_counts_ties_against_the_score(self, rivals, place):
@@ -190,6 +195,29 @@ class TestMisuse:
         with pytest.raises(ClaimError, match=str(wrong)):
             call(evidence_for(expect), wrong)
 
+    @pytest.mark.parametrize(
+        ("expect", "call"),
+        [
+            (EXACT, lambda evidence, numbers: evidence.value(numbers)),
+            (RANK, lambda evidence, numbers: evidence.rank(numbers, [1.0])),
+            (PERMUTATION, lambda evidence, numbers: evidence.permutation(torch.eye(3), lambda matrix: numbers)),
+        ],
+        ids=["value", "rank", "permutation"],
+    )
+    @pytest.mark.parametrize("numbers", [torch.rand(3), [0.5, 1.0], []], ids=["tensor", "list", "empty"])
+    def test_more_or_less_than_one_number(self, expect, call, numbers):
+        message = rf"expected one number, found {len(numbers)} .*write evidence\.observe or evidence\.census"
+        with pytest.raises(ClaimError, match=message):
+            call(evidence_for(expect), numbers)
+
+    @pytest.mark.parametrize(
+        ("expect", "way", "value"),
+        [(EXACT, "value", "high"), (EXACT, "value", None), (RATE, "census", ["a"]), (RATE, "observe", [[1], [1, 0]])],
+    )
+    def test_what_is_no_number_at_all(self, expect, way, value):
+        with pytest.raises(ClaimError, match=re.escape(f"expected numbers, true or false; found {value!r}")):
+            recorded(expect, way, value)
+
     @pytest.mark.parametrize("way", ["observe", "census"])
     def test_a_rate_of_anything_but_true_and_false(self, way):
         with pytest.raises(ClaimError, match="a Rate is a share of units"):
@@ -299,6 +327,21 @@ class TestBatches:
         evidence.observe(answer(next(batches)))
         with pytest.raises(ClaimError, match="one value for each input"):
             next(batches)
+
+    @pytest.mark.parametrize(
+        ("family", "message"),
+        [
+            (
+                [1.0, 2.0],
+                r"batches\(\[1\.0, 2\.0\]\): expected a family of inputs, .*list.* write evidence\.observe\(values\)",
+            ),
+            (Coins, r"batches\(Coins\): expected a family of inputs, found its class\. Write Coins\("),
+        ],
+        ids=["list", "class"],
+    )
+    def test_are_drawn_from_a_family(self, family, message):
+        with pytest.raises(ClaimError, match=message):
+            next(evidence_for(RATE).batches(family))
 
     @pytest.mark.parametrize("size", [0, -1])
     def test_hold_at_least_one_input(self, size):

@@ -58,6 +58,7 @@ def line_of(suite, text):
     [
         ("source=POST", "source='arXiv:2301.00001'", "claim toy/weights/positive: source='arXiv:2301.00001'. Expected"),
         ("Value(above=1)", "Rate()", "Rate() has no region"),
+        ("Value(above=1)", "Rate(0.9)", "Rate(0.9): expected arguments by their names"),
         ("Value(above=1)", "Value(above=Real(1, 0).low)", "Real(1, 0): expected low ≤ high."),
     ],
 )
@@ -76,6 +77,8 @@ def test_a_wrong_statement_is_shown_by_its_own_line_and_one_message(suite, right
         ("toy.activations(torch.zeros(2, 2), 'logits')", "SiteError: sites: expected a list, found the one site"),
         ("toy.activations('text', ['nowhere'])", "ValueError: expected tensors with a row for each input"),
         ("evidence.census([True])", "ClaimError: this claim expects Value"),
+        ("evidence.value(torch.rand(3))", "ClaimError: expected one number, found 3"),
+        ("[*evidence.batches([1, 2])]", "ClaimError: evidence.batches([1, 2]): expected a family of inputs"),
     ],
 )
 def test_a_wrong_call_in_a_body_is_shown_by_its_own_line_and_one_message(suite, body, message):

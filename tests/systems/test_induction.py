@@ -43,6 +43,7 @@ def test_logits_and_patterns_are_the_modules_own(model):
     patterns = model.patterns(TOKENS)
     assert [pattern.shape for pattern in patterns] == [(5, 3, 9, 9)] * 2
     assert model.pattern(TOKENS, 1).equal(patterns[1])
+    assert model.attention(TOKENS, Head(1, 0)).equal(patterns[1][:, 0])
 
 
 def test_losses_are_those_of_the_tokens_after_the_first(model):

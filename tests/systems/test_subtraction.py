@@ -16,7 +16,7 @@ from mechtests.cache import Cache
 from mechtests.checkpoints import Provenance
 from mechtests.families import Problems, SubtractionProblems
 from mechtests.systems import Subtraction
-from mechtests.systems.subtraction import sign_correct, sign_difference, sign_loss
+from mechtests.systems.subtraction import sign_correct, sign_difference, sign_loss, sign_margin
 from mechtests.systems.subtraction.transformer import (
     EQUALS,
     MINUS,
@@ -280,6 +280,11 @@ class TestSigns:
         assert sign_correct(self.logits, self.problems).tolist() == [True, False, False]
         swapped = Problems(self.problems.b, self.problems.a)
         assert sign_correct(self.logits, swapped).tolist() == [True, True, False]
+
+    def test_margin_is_the_lead_of_the_right_sign_over_all_other_tokens(self):
+        assert sign_margin(self.logits, self.problems).tolist() == [1.0, -1.5, -7.0]
+        swapped = Problems(self.problems.b, self.problems.a)
+        assert sign_margin(self.logits, swapped).tolist() == [1.0, 1.5, -8.0]
 
     def test_loss_is_the_cross_entropy_of_the_right_sign_over_all_tokens(self):
         signs = [PLUS, PLUS, PLUS]

@@ -12,6 +12,7 @@ from mechtests.systems.subtraction.adapter import (
     sign_correct,
     sign_difference,
     sign_loss,
+    sign_margin,
     tokens_of,
 )
 from mechtests.systems.subtraction.transformer import MINUS, PLUS, POSITIONS
@@ -31,5 +32,6 @@ __all__ = [
     "sign_correct",
     "sign_difference",
     "sign_loss",
+    "sign_margin",
     "tokens_of",
 ]

@@ -218,6 +218,13 @@ def sign_correct(logits: Float[Tensor, "problem vocab"], problems: Problems) -> 
     return logits.argmax(-1) == _signs(problems).to(logits.device)
 
 
+def sign_margin(logits: Float[Tensor, "problem vocab"], problems: Problems) -> Float[Tensor, " problem"]:
+    """The logit of the right sign less the greatest of all others: above zero where :func:`sign_correct` is true."""
+    right = _signs(problems).to(logits.device).unsqueeze(1)
+    others = logits.scatter(1, right, -torch.inf)
+    return logits.gather(1, right)[:, 0] - others.amax(1)
+
+
 def sign_loss(logits: Float[Tensor, "problem vocab"], problems: Problems) -> Float[Tensor, " problem"]:
     """Cross-entropy of the right sign, in nats, worked out in float64."""
     return cross_entropy(logits.double(), _signs(problems).to(logits.device), reduction="none")

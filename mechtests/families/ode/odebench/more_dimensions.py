@@ -1,110 +1,10 @@
-"""The 63 systems of ODEBench, by their equations, constants and initial states.
+"""The systems of ODEBench in two dimensions (its numbers 24 to 51), in three (52 to 61) and in four (62 and 63)."""
 
-d'Ascoli, Becker, Mathis, Schwaller & Kilbertus, "ODEFormer: Symbolic Regression of Dynamical Systems with
-Transformers" (2023), https://arxiv.org/abs/2310.05573, appendix. Most are from Strogatz, "Nonlinear Dynamics and
-Chaos". The numbers are theirs and start at 1.
-"""
+from collections.abc import Sequence
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from torch import Tensor, cos, exp, sin
 
-import torch
-from jaxtyping import Float, Shaped
-from torch import Tensor, cos, exp, log, sin
-
-from mechtests.families.family import Integer, Real
-from mechtests.families.ode.equations import System
-from mechtests.families.ode.family import Range
-from mechtests.families.ode.solved import Solved
-
-Constants = tuple[float, ...]
-Slope = Callable[[Sequence[Tensor], Constants], tuple[Tensor, ...]]
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """One system.
-
-    Attributes:
-        name: what it models.
-        slope: the right-hand side, from the state's variables and the constants.
-        constants: as published.
-        starts: the two published initial states.
-    """
-
-    name: str
-    slope: Slope
-    constants: Constants
-    starts: tuple[Constants, Constants]
-
-    @property
-    def dimension(self) -> int:
-        return len(self.starts[0])
-
-
-@dataclass(frozen=True, eq=False)
-class BenchmarkSystem:
-    """``n`` copies of one benchmark, each in a scale and at a pace of its own."""
-
-    benchmark: Benchmark
-    scale: Float[Tensor, "system dimension"]
-    pace: Float[Tensor, " system"]
-
-    def __len__(self) -> int:
-        return len(self.pace)
-
-    def __getitem__(self, index: Shaped[Tensor, " chosen"] | slice) -> "BenchmarkSystem":
-        return BenchmarkSystem(self.benchmark, self.scale[index], self.pace[index])
-
-    def derivatives(self, states: Float[Tensor, "system *point dimension"]) -> Float[Tensor, "system *point dimension"]:
-        """The right-hand side at ``states``."""
-        points = states.reshape(len(self), states.shape[1:-1].numel(), self.benchmark.dimension)
-        true = points * self.scale[:, None]
-        slopes = self.benchmark.slope(true.unbind(-1), self.benchmark.constants)
-        stacked = torch.stack([slope.expand(true.shape[:2]) for slope in slopes], -1)
-        return (stacked / (self.scale * self.pace[:, None])[:, None]).reshape(states.shape)
-
-    def rescaled(self, scale: Float[Tensor, "system dimension"], pace: Float[Tensor, " system"]) -> "BenchmarkSystem":
-        """The systems of ``x / scale`` in a time that runs ``pace`` times as fast."""
-        return BenchmarkSystem(self.benchmark, self.scale * scale, self.pace * pace)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Odebench(Solved):
-    """Trajectories of one system of ODEBench, from its published initial states times 1 ± ``spread`` each.
-
-    The defaults are the benchmark's own grid of 150 times from 0 to 10, and no spread.
-    """
-
-    number: int = 1
-    spread: float = 0.0
-    steps: int = 20_000
-    points: int = 150
-    span: Range = (0.0, 10.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.number not in ODEBENCH:
-            raise ValueError(f"Odebench(number={self.number}): expected a number from 1 to {len(ODEBENCH)}.")
-        if not 0 <= self.spread < 1:
-            raise ValueError(f"Odebench(spread={self.spread}): expected 0 ≤ spread < 1.")
-
-    @property
-    def benchmark(self) -> Benchmark:
-        return ODEBENCH[self.number]
-
-    @property
-    def ranges(self) -> Mapping[str, Integer | Real]:
-        factors = {f"factor_{i}": Real(1 - self.spread, 1 + self.spread) for i in range(self.benchmark.dimension)}
-        return {"start": Integer(0, 1), **factors}
-
-    def problem(self, **parameters: Tensor) -> tuple[System, Tensor]:
-        factors = torch.stack([parameters[f"factor_{i}"] for i in range(self.benchmark.dimension)], 1)
-        start = torch.tensor(self.benchmark.starts, dtype=factors.dtype, device=factors.device)[parameters["start"]]
-        return BenchmarkSystem(
-            self.benchmark, torch.ones_like(factors), torch.ones_like(factors[:, 0])
-        ), start * factors
+from mechtests.families.ode.odebench.benchmark import Benchmark, Constants
 
 
 def _lorenz(x: Sequence[Tensor], c: Constants) -> tuple[Tensor, ...]:
@@ -147,99 +47,7 @@ def _respiration(x: Sequence[Tensor], c: Constants) -> tuple[Tensor, ...]:
     return c[0] - x[0] - eaten, c[2] - eaten
 
 
-_SYSTEMS = (
-    Benchmark("charging capacitor", lambda x, c: ((c[0] - x[0] / c[1]) / c[2],), (0.7, 1.2, 2.31), ((10.0,), (3.54,))),
-    Benchmark("naive population growth", lambda x, c: (c[0] * x[0],), (0.23,), ((4.78,), (0.87,))),
-    Benchmark(
-        "population with carrying capacity",
-        lambda x, c: (c[0] * x[0] * (1 - x[0] / c[1]),),
-        (0.79, 74.3),
-        ((7.3,), (21.0,)),
-    ),
-    Benchmark(
-        "capacitor with non-linear resistor",
-        lambda x, c: (1 / (1 + exp(c[0] - x[0] / c[1])) - 0.5,),
-        (0.5, 0.96),
-        ((0.8,), (0.02,)),
-    ),
-    Benchmark(
-        "falling with air resistance", lambda x, c: (c[0] - c[1] * x[0] ** 2,), (9.81, 0.0021175), ((0.5,), (73.0,))
-    ),
-    Benchmark("autocatalysis", lambda x, c: (c[0] * x[0] - c[1] * x[0] ** 2,), (2.1, 0.5), ((0.13,), (2.24,))),
-    Benchmark(
-        "Gompertz tumour growth", lambda x, c: (c[0] * x[0] * log(c[1] * x[0]),), (0.032, 2.29), ((1.73,), (9.5,))
-    ),
-    Benchmark(
-        "logistic growth with Allee effect",
-        lambda x, c: (c[0] * x[0] * (1 - x[0] / c[1]) * (x[0] / c[2] - 1),),
-        (0.14, 130.0, 4.4),
-        ((6.123,), (2.1,)),
-    ),
-    Benchmark("language death", lambda x, c: ((1 - x[0]) * c[0] - x[0] * c[1],), (0.32, 0.28), ((0.14,), (0.55,))),
-    Benchmark(
-        "refined language death",
-        lambda x, c: ((1 - x[0]) * c[0] * x[0] ** c[1] - x[0] * (1 - c[0]) * (1 - x[0]) ** c[1],),
-        (0.2, 1.2),
-        ((0.83,), (0.34,)),
-    ),
-    Benchmark("critical slowing down", lambda x, _: (-(x[0] ** 3),), (), ((3.4,), (1.6,))),
-    Benchmark("photons in a laser", lambda x, c: (c[0] * x[0] - c[1] * x[0] ** 2,), (1.8, 0.1107), ((11.0,), (1.3,))),
-    Benchmark(
-        "overdamped bead on a hoop",
-        lambda x, c: (c[0] * sin(x[0]) * (c[1] * cos(x[0]) - 1),),
-        (0.0981, 9.7),
-        ((3.1,), (2.4,)),
-    ),
-    Benchmark(
-        "budworm outbreak",
-        lambda x, c: (c[0] * x[0] * (1 - x[0] / c[1]) - c[3] * x[0] ** 2 / (c[2] ** 2 + x[0] ** 2),),
-        (0.78, 81.0, 21.2, 0.9),
-        ((2.76,), (23.3,)),
-    ),
-    Benchmark(
-        "budworm outbreak without dimensions",
-        lambda x, c: (c[0] * x[0] * (1 - x[0] / c[1]) - x[0] ** 2 / (1 + x[0] ** 2),),
-        (0.4, 95.0),
-        ((44.3,), (4.5,)),
-    ),
-    Benchmark(
-        "Landau equation",
-        lambda x, c: (c[0] * x[0] - c[1] * x[0] ** 3 - c[2] * x[0] ** 5,),
-        (0.1, -0.04, 0.001),
-        ((0.94,), (1.65,)),
-    ),
-    Benchmark(
-        "logistic growth with harvesting",
-        lambda x, c: (c[0] * x[0] * (1 - x[0] / c[1]) - c[2],),
-        (0.4, 100.0, 0.3),
-        ((14.3,), (34.2,)),
-    ),
-    Benchmark(
-        "logistic growth with saturating harvest",
-        lambda x, c: (c[0] * x[0] * (1 - x[0] / c[1]) - c[2] * x[0] / (c[3] + x[0]),),
-        (0.4, 100.0, 0.24, 50.0),
-        ((21.1,), (44.1,)),
-    ),
-    Benchmark(
-        "saturating harvest without dimensions",
-        lambda x, c: (x[0] * (1 - x[0]) - c[0] * x[0] / (c[1] + x[0]),),
-        (0.08, 0.8),
-        ((0.13,), (0.03,)),
-    ),
-    Benchmark(
-        "autocatalytic gene switching",
-        lambda x, c: (c[0] - c[1] * x[0] + x[0] ** 2 / (1 + x[0] ** 2),),
-        (0.1, 0.55),
-        ((0.002,), (0.25,)),
-    ),
-    Benchmark("SIR model of the dead", lambda x, c: (c[0] - c[1] * x[0] - exp(-x[0]),), (1.2, 0.2), ((0.0,), (0.8,))),
-    Benchmark(
-        "protein expression with hysteresis",
-        lambda x, c: (c[0] + c[1] * x[0] ** 5 / (c[2] + x[0] ** 5) - c[3] * x[0],),
-        (1.4, 0.4, 123.0, 0.89),
-        ((3.1,), (6.3,)),
-    ),
-    Benchmark("overdamped driven pendulum", lambda x, c: (c[0] - sin(x[0]),), (0.21,), ((-2.74,), (1.65,))),
+MORE_DIMENSIONS = (
     Benchmark("harmonic oscillator", lambda x, c: (x[1], -c[0] * x[0]), (2.1,), ((0.4, -0.03), (0.0, 0.2))),
     Benchmark(
         "damped harmonic oscillator",
@@ -438,6 +246,3 @@ _SYSTEMS = (
         ((0.6, 0.3, 0.09, 0.01), (0.4, 0.3, 0.25, 0.05)),
     ),
 )
-
-ODEBENCH: Mapping[int, Benchmark] = MappingProxyType(dict(enumerate(_SYSTEMS, 1)))
-"""The systems by their published numbers: 23 in one dimension, 28 in two, 10 in three, 2 in four."""
