@@ -34,7 +34,7 @@ def null_scores(model, writer, reader, into, generator):
     source=PREFIX_MATCHING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, instead(term=["q_composition", "qk_composition", "no_composition"])],
+    controls=[untrained.drawn(99), instead(term=["q_composition", "qk_composition", "no_composition"])],
 )
 def test_k_term_dominates(induction, evidence, term="k_composition"):
     model, head = attention_only(induction, evidence), induction_head(induction)
@@ -63,7 +63,7 @@ def favours(scores, targets):
     source=VIRTUAL_HEADS,
     expect=Value(above=1),
     kind="structural",
-    controls=[untrained, shuffled_weights],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99)],
 )
 def test_k_above_random(induction, evidence):
     if (pair := pair_of(induction)) is None:
@@ -79,7 +79,7 @@ def test_k_above_random(induction, evidence):
     source=VIRTUAL_HEADS,
     expect=Value(above=1),
     kind="structural",
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
 )
 def test_k_above_other_pairs(induction, evidence):
     if (pair := pair_of(induction)) is None:

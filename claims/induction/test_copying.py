@@ -28,7 +28,7 @@ alone_and_together = pytest.mark.parametrize("heads", [strongest_induction_head,
     source=COPYING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, shuffled_weights, instead(heads=previous_token_heads)],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99), instead(heads=previous_token_heads)],
 )
 @alone_and_together
 def test_raises_the_attended_token(induction, heads, evidence):
@@ -43,7 +43,7 @@ def test_raises_the_attended_token(induction, heads, evidence):
     # Four fifths is what nine positive eigenvalues in ten come to when all are of one size: 0.9 - 0.1.
     expect=Value(at_least=0.8),
     kind="structural",
-    controls=[untrained, shuffled_weights, instead(heads=previous_token_heads)],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99), instead(heads=previous_token_heads)],
 )
 @alone_and_together
 def test_positive_eigenvalues(induction, heads, evidence):
@@ -59,7 +59,7 @@ def test_positive_eigenvalues(induction, heads, evidence):
     "sequence's tokens goes to those that it attends to.",
     source=IN_CONTEXT.section("Head activation evaluators"),
     expect=Mean(at_least=0.5, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead(find=previous_token_head)],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99), instead(find=previous_token_head)],
 )
 def test_in_activations(induction, evidence, find=induction_head):
     head = find(induction)
@@ -79,7 +79,7 @@ def test_in_activations(induction, evidence, find=induction_head):
     source=COPYING,
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, instead(heads=[previous_token_heads, other_heads])],
+    controls=[untrained.drawn(99), instead(heads=[previous_token_heads, other_heads])],
 )
 def test_single_heads_dominate_the_logits(induction, evidence, heads=induction_heads):
     model, single = attention_only(induction, evidence), {((head.layer, head.index),) for head in heads(induction)}

@@ -16,7 +16,7 @@ CLEARLY = 0.95
     source=IN_CONTEXT_LEARNING,
     expect=Rate(at_least=0.9),
     kind="behavioural",
-    controls=[untrained, instead(tokens=unrepeated)],
+    controls=[untrained.drawn(99), instead(tokens=unrepeated)],
 )
 def test_repeats_are_easier(induction, evidence, tokens=repeated):
     for drawn in evidence.batches(sequences(induction), size=32):
@@ -31,7 +31,7 @@ def test_repeats_are_easier(induction, evidence, tokens=repeated):
     source=IN_CONTEXT.section("In-context learning"),
     expect=Rate(at_least=0.9),
     kind="behavioural",
-    controls=[untrained, instead(tokens=unrepeated)],
+    controls=[untrained.drawn(99), instead(tokens=unrepeated)],
 )
 def test_later_tokens_are_easier(induction, evidence, tokens=repeated):
     for drawn in evidence.batches(sequences(induction), size=32):

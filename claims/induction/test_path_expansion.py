@@ -18,7 +18,7 @@ SUMMED = {
     "The logits are the sum over all paths through the heads, virtual heads included, to within rounding.",
     source=EXPANSION,
     expect=Value(at_most=ROUNDING),
-    kind="structural",
+    kind="identity",
     controls=[instead(paths="without_virtual_heads")],
 )
 def test_logits(induction, evidence, paths="every_path"):
@@ -35,7 +35,7 @@ def test_logits(induction, evidence, paths="every_path"):
     "The last layer's attention scores split into no-, Q-, K- and Q&K-composition, to within rounding.",
     source=LECTURE.section("Induction head – prefix matching"),
     expect=Value(at_most=ROUNDING),
-    kind="structural",
+    kind="identity",
     controls=[instead(terms="three_terms")],
 )
 def test_scores(induction, evidence, terms="four_terms"):

@@ -16,7 +16,7 @@ INDUCTION_HEADS = LECTURE.section("Induction heads")
     "Some head gives the token after the current token's last occurrence 0.4 of its attention or more, on average.",
     source=INDUCTION_HEADS,
     expect=Mean(at_least=0.4, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead(find=previous_token_head)],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99), instead(find=previous_token_head)],
 )
 def test_exists(induction, evidence, find=induction_head):
     head = find(induction)

@@ -15,7 +15,7 @@ SUMMARY = LECTURE.section("Induction head")
     "on average.",
     source=SUMMARY,
     expect=Mean(at_least=0.5, bounds=(0, 1)),
-    controls=[untrained, shuffled_weights, instead(find=induction_head)],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99), instead(find=induction_head)],
 )
 def test_exists(induction, evidence, find=previous_token_head):
     head = find(induction)
@@ -28,7 +28,7 @@ def test_exists(induction, evidence, find=previous_token_head):
     "The head that attends most to the previous token leads the next head of its layer by 0.1 of attention or more.",
     source=SUMMARY,
     expect=Difference(at_least=0.1, bounds=(-1, 1)),
-    controls=[untrained, shuffled_weights],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99)],
 )
 def test_stands_out(induction, evidence):
     head, next_best = previous_token_head(induction), next_previous_token_head(induction)
@@ -47,7 +47,7 @@ def test_stands_out(induction, evidence):
     source=SUMMARY,
     expect=Mean(at_least=0.5, bounds=(0, 1)),
     criterion="robustness",
-    controls=[untrained, shuffled_weights],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99)],
 )
 def test_on_short_sequences(induction, evidence):
     head = previous_token_head(induction)

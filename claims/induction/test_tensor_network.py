@@ -14,7 +14,7 @@ ARCHITECTURE = LECTURE.section("Transformer architecture")
     "The diagram of multi-head attention, contracted leg by leg, gives what the layer computes, to within rounding.",
     source=ARCHITECTURE,
     expect=Value(at_most=ROUNDING),
-    kind="structural",
+    kind="identity",
     controls=[instead(legs="with_heads_swapped")],
 )
 def test_multi_head_attention(induction, evidence, legs="with_all_heads"):
@@ -31,7 +31,7 @@ def test_multi_head_attention(induction, evidence, legs="with_all_heads"):
     "The diagram of one head's attention, contracted leg by leg, gives the head's pattern, to within rounding.",
     source=ARCHITECTURE,
     expect=Value(at_most=ROUNDING),
-    kind="structural",
+    kind="identity",
     controls=[instead(diagram="keys_by_queries")],
 )
 def test_attention_pattern(induction, evidence, diagram="queries_by_keys"):

@@ -15,7 +15,7 @@ from mechtests import Rate, claim, instead, shuffled_weights, untrained
     source=LECTURE.section("Induction head – prefix matching"),
     expect=Rate(at_least=0.9),
     kind="structural",
-    controls=[untrained, shuffled_weights, instead(writers=other_heads)],
+    controls=[untrained.drawn(99), shuffled_weights.drawn(99), instead(writers=other_heads)],
 )
 @pytest.mark.parametrize("writers", [strongest_previous_token_head, previous_token_heads])
 def test_matches_its_own_token(induction, writers, evidence):

@@ -276,7 +276,7 @@ def test_attention_moves_with_the_points(odeformer, trajectory, order):
     "point is not its place.",
     source=ATTENTION_LENS,
     expect=Value(at_most=1e-4),
-    kind="causal",
+    kind="identity",
     controls=[instead(change="re_timed")],
 )
 def test_not_the_index(odeformer, evidence, change="permuted"):

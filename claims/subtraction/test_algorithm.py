@@ -16,7 +16,7 @@ ALGORITHM = POST.section("The algorithm")
     "In logit(+) - logit(-) the direct path varies at most a twentieth as much as the neurons' part, in variance.",
     source=POST.section("Mathematical Framework"),
     expect=Value(at_most=0.05),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="negligible",
 )
 def test_mlp_decides(subtraction, evidence):
@@ -48,7 +48,7 @@ def straight(gap, target):
     # Either of them: the bias alone would agree with a model that always says the same.
     expect=Value(at_least=0.97),
     kind="behavioural",
-    controls=[untrained, instead(form=straight)],
+    controls=[untrained.drawn(99), instead(form=straight)],
     published="roughly of the form",
 )
 def test_closed_form(subtraction, evidence, form=rectified):

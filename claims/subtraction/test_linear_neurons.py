@@ -37,7 +37,7 @@ def accuracy_lost(subtraction, edit):
     "The input of nine in ten sign-relevant neurons is linear in a and b, with R² of at least 0.9.",
     source=ACTIVATIONS,
     expect=Rate(at_least=0.9),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="270 of 512 neurons, “largely”",
 )
 def test_linear_fits(subtraction, evidence):
@@ -64,7 +64,7 @@ def show_steepest(subtraction, relevant, evidence):
     "Over the sign-relevant neurons the slopes in a and in b are opposite: their correlation is -0.9 or below.",
     source=ACTIVATIONS,
     expect=Value(at_most=-0.9),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="k_a = -k_b",
 )
 def test_opposite_slopes(subtraction, evidence):
@@ -82,7 +82,7 @@ def test_opposite_slopes(subtraction, evidence):
     expect=Difference(at_least=0.4),
     kind="causal",
     criterion="necessity",
-    controls=[untrained, random_sets("neurons")],
+    controls=[untrained.drawn(99), random_sets("neurons").drawn(99)],
     published=0.985 - 0.127,
 )
 def test_necessary(subtraction, evidence, neurons=sign_relevant):
@@ -96,7 +96,7 @@ def test_necessary(subtraction, evidence, neurons=sign_relevant):
     expect=Difference(at_most=0.01),
     kind="causal",
     criterion="sufficiency",
-    controls=[random_sets("neurons")],
+    controls=[random_sets("neurons").drawn(99)],
     published=0.9855 - 0.9853,
 )
 def test_sufficient(subtraction, evidence, neurons=sign_relevant):
@@ -183,7 +183,7 @@ def test_specific_to_random(subtraction, evidence, choice="at_random"):
     expect=Monotone("decreasing", at_least=0.95),
     kind="causal",
     criterion="graded response",
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
 )
 def test_graded(subtraction, evidence):
     intact = subtraction.logits(PROBLEMS)
@@ -199,7 +199,7 @@ def test_graded(subtraction, evidence):
     "Some neurons are periodic in the operands and not linear.",
     source=ACTIVATIONS,
     expect=Value(at_least=1),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="two predominant classes",
 )
 def test_periodic_neurons(subtraction, evidence):
@@ -228,7 +228,7 @@ def test_periodic_neurons_unimportant(subtraction, evidence, neurons=periodic):
     "More than half of the sign-relevant neurons carry a periodic part besides the linear one.",
     source=ACTIVATIONS,
     expect=Rate(above=0.5),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="many",
 )
 def test_polysemantic(subtraction, evidence):

@@ -24,7 +24,7 @@ def slope_in_gap(subtraction, token, where):
     source=LOGITS,
     expect=Value(at_least=0.9),
     kind="behavioural",
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="linear",
 )
 def test_minus_rises_below_zero(subtraction, evidence):
@@ -38,7 +38,7 @@ def test_minus_rises_below_zero(subtraction, evidence):
     source=LOGITS,
     expect=Value(at_least=0.9),
     kind="behavioural",
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="linear",
 )
 def test_plus_falls_below_zero(subtraction, evidence):
@@ -52,7 +52,7 @@ def test_plus_falls_below_zero(subtraction, evidence):
     source=LOGITS,
     expect=Value(at_most=0.2),
     kind="behavioural",
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="roughly constant",
 )
 @pytest.mark.parametrize("token", ["plus", "minus"])
@@ -69,7 +69,7 @@ def test_flat_above_zero(subtraction, token, evidence):
     source=LOGITS,
     expect=Value(at_most=0.1),
     kind="behavioural",
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="disappears",
 )
 def test_cancelling_sum(subtraction, evidence):

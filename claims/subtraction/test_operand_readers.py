@@ -27,7 +27,7 @@ PREFERENCE = 0.2
     "At '=' one head attends to the operand nearly always: its mean attention there is at least 0.9.",
     source=ATTENTION,
     expect=Mean(at_least=0.9),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="heads 1 and 2, always",
 )
 @pytest.mark.parametrize("operand", ["a", "b"])
@@ -40,7 +40,7 @@ def test_dedicated_heads(subtraction, operand, evidence):
     "The head that attends most to one operand hardly attends to the other: 0.05 at most on average.",
     source=ATTENTION,
     expect=Mean(at_most=0.05),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="never",
 )
 @pytest.mark.parametrize("operand", ["a", "b"])
@@ -53,7 +53,7 @@ def test_dedicated_heads_ignore_the_other(subtraction, operand, evidence):
     "Of the other two heads one prefers a and one prefers b, each by at least 0.2 of attention on average.",
     source=ATTENTION,
     expect=Value(at_least=PREFERENCE),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published=0.6 - 0.1,
 )
 def test_mixed_heads(subtraction, evidence):
@@ -65,7 +65,7 @@ def test_mixed_heads(subtraction, evidence):
     "The other two heads split what they leave over evenly between '-' and '=': to within 0.1 of attention.",
     source=ATTENTION,
     expect=Value(at_most=0.1),
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="evenly",
 )
 def test_mixed_heads_split_the_rest(subtraction, evidence):
@@ -81,7 +81,7 @@ def test_mixed_heads_split_the_rest(subtraction, evidence):
     source=EMBEDDING,
     expect=Mean(at_least=0.5),
     kind="structural",
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="0.68, 0.97, 0.89, 0.53 for neuron 17",
 )
 @pytest.mark.parametrize("head", [Head(0, index) for index in range(4)])
@@ -98,7 +98,7 @@ def test_linear_ov(subtraction, head, evidence):
     source=EMBEDDING,
     expect=Value(at_least=-1.5, at_most=-0.67),
     kind="structural",
-    controls=[untrained],
+    controls=[untrained.drawn(99)],
     published="basically equal and opposite",
 )
 def test_opposite_ov_slopes(subtraction, evidence):

@@ -182,7 +182,7 @@ class Claim:
                 f"claim {self.id}: the control “{control.name}” has a margin, and the region has two ends, so there is "
                 "no direction in which to exceed it. Leave out .beyond(…), or state one end."
             )
-        span = self.expect.span if isinstance(self.expect, Average) and self.expect.bounded else math.inf
+        span = self.expect.span if isinstance(self.expect, Average) else math.inf
         if control.margin >= span:
             raise ClaimError(
                 f"claim {self.id}: the control “{control.name}” has a margin of {control.margin:g}, and no two units "

@@ -148,14 +148,9 @@ class Average(Expectation):
         """
 
     @property
-    def bounded(self) -> bool:
-        """Whether units have a least and a greatest value, as those of a sample must."""
-        return True
-
-    @property
     @abstractmethod
     def span(self) -> float:
-        """The greatest difference that there can be between two units."""
+        """The greatest difference that there can be between two units; infinite where they have no bounds."""
 
     def check_sample(self, values: Units) -> None:
         """Refuse a sample of which no interval can be made; of a rate's units, one can always be made."""
@@ -240,13 +235,8 @@ class Mean(Average):
         return MeanProcess(self._region(), alpha, self.bounds)
 
     @property
-    def bounded(self) -> bool:
-        return self.bounds is not None
-
-    @property
     def span(self) -> float:
-        assert self.bounds is not None, "check_sample comes first"
-        return self.bounds[1] - self.bounds[0]
+        return math.inf if self.bounds is None else self.bounds[1] - self.bounds[0]
 
 
 @dataclass(frozen=True, kw_only=True)
