@@ -312,6 +312,6 @@ def test_finite_difference(odeformer, head, evidence):
     head, places = the_head(odeformer, head, evidence), torch.arange(SIGMOIDS.points)
     offsets = places - places[:, None]
     stencil = torch.stack([offsets == offset for offset in range(-2, 3)], -1).double().flatten(0, 1)[None]
-    for trajectories in evidence.batches(SIGMOIDS, most=256, search=False):
+    for trajectories in evidence.batches(SIGMOIDS, most=512, search=False):
         pattern = odeformer.attention(trajectories, head).cpu().double().flatten(1)
         evidence.observe(explained_variance(pattern, stencil) - explained_variance(pattern, window(trajectories)))

@@ -60,7 +60,7 @@ def test_exists(odeformer, weighting, evidence):
 @pytest.mark.parametrize("points", [15, 25, 40, 60])
 def test_at_sixty_percent(odeformer, points, evidence):
     places = []
-    for trajectories in evidence.batches(replace(HARMONICS, points=points), most=EVALUATION, search=False):
+    for trajectories in evidence.batches(replace(HARMONICS, points=points), most=512, search=False):
         place = (the_mat_point(attention_to_points(odeformer, with_equations(odeformer, trajectories))) + 1) / points
         evidence.observe((place >= 0.5) & (place <= 0.7))
         places.append(place)
@@ -84,7 +84,7 @@ FAMILIES = {"harmonic": HARMONICS, "sigmoid": replace(SIGMOIDS, points=POINTS), 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_same_across_systems(odeformer, family, evidence):
     usual = the_mat_point(over_heads(attention_on(odeformer, FOUND).value)).mode().values
-    for trajectories in evidence.batches(FAMILIES[family], most=EVALUATION, search=False):
+    for trajectories in evidence.batches(FAMILIES[family], most=512, search=False):
         attention = attention_to_points(odeformer, with_equations(odeformer, trajectories))
         evidence.observe(the_mat_point(attention) == usual)
 
@@ -184,7 +184,7 @@ def with_copies(odeformer, trajectories, points):
     published="LALens8",
 )
 def test_time_not_value(odeformer, evidence, point=the_mat_point):
-    for trajectories in evidence.batches(HARMONICS, most=EVALUATION, search=False):
+    for trajectories in evidence.batches(HARMONICS, most=512, search=False):
         attention = attention_to_points(odeformer, with_equations(odeformer, trajectories))
         points = point(attention, evidence.generator)
         attention = attention_to_points(odeformer, with_copies(odeformer, trajectories, points))
@@ -215,7 +215,7 @@ def moved(odeformer, trajectories, amplitudes):
     published="0.05",
 )
 def test_keeps_its_status(odeformer, evidence):
-    for trajectories in evidence.batches(HARMONICS, most=EVALUATION, search=False):
+    for trajectories in evidence.batches(HARMONICS, most=512, search=False):
         attention, (up, down) = moved(odeformer, trajectories, 0.05)
         evidence.observe((up == the_mat_point(attention)) & (down == the_mat_point(attention)))
 
@@ -231,7 +231,7 @@ def test_keeps_its_status(odeformer, evidence):
     published="more than 0.05",
 )
 def test_loses_its_status(odeformer, evidence):
-    for trajectories in evidence.batches(HARMONICS, most=EVALUATION, search=False):
+    for trajectories in evidence.batches(HARMONICS, most=512, search=False):
         attention, mats = moved(odeformer, trajectories, 0.1)
         candidates = attention.topk(3, 1).indices[:, 1:]
         evidence.observe(torch.stack([(new[:, None] == candidates).any(1) for new in mats]).all(0))
@@ -329,7 +329,7 @@ def test_time_not_index(odeformer, evidence):
 )
 @pytest.mark.parametrize("ablation", [deleted, averaged])
 def test_necessary(odeformer, ablation, evidence, point=the_mat_point):
-    for trajectories in evidence.batches(HARMONICS, most=32, search=False):
+    for trajectories in evidence.batches(HARMONICS, most=512, search=False):
         inputs = with_equations(odeformer, trajectories)
         attention, before = attention_to_points(odeformer, inputs), odeformer.logits(inputs).softmax(-1).cpu()
         chosen = point(attention, evidence.generator), another_point(attention, evidence.generator)

@@ -82,7 +82,7 @@ def test_copies_negatively(odeformer, layer, evidence):
     published="“yet to ascertain”",
 )
 def test_matters_for_the_mat_point(odeformer, evidence, removed="diagonal"):
-    for trajectories in evidence.batches(HARMONICS, most=64, search=False):
+    for trajectories in evidence.batches(HARMONICS, most=512, search=False):
         inputs = with_equations(odeformer, trajectories)
         before = attention_to_points(odeformer, inputs)
         after = attention_to_points(odeformer, inputs, *without(odeformer, inputs, removed))

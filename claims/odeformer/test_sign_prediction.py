@@ -129,7 +129,7 @@ AFTER_CONSTANT = [position + 1 for position in DIGITS]
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_early_layers_repeat(odeformer, layer, evidence):
     layer = the_layer(odeformer, layer, evidence)
-    for trajectories in evidence.batches(BOTH_WAYS, most=EVALUATION, search=False):
+    for trajectories in evidence.batches(BOTH_WAYS, most=512, search=False):
         repeated = repeats(odeformer, layer, trajectories)
         evidence.observe(repeated[:, [i for i in range(repeated.shape[1]) if i not in AFTER_CONSTANT]].all(1))
 
