@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from mechtests.cache import CacheError
 from mechtests.checkpoints import CheckpointError
+from mechtests.cli.audit import add_audit
 from mechtests.cli.badge import add_badge
 from mechtests.cli.cache import add_cache
 from mechtests.cli.card import add_card
@@ -26,6 +27,7 @@ SUBCOMMANDS: list[Callable[[Commands], None]] = [
     add_history,
     add_compare,
     add_verify,
+    add_audit,
     add_watch,
     add_badge,
     add_card,

@@ -38,6 +38,13 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--claims-seed", type=int, default=Settings.seed, help="decides every random draw (default %(default)s)"
     )
+    group.addoption(
+        "--claims-nulls",
+        type=int,
+        default=0,
+        metavar="N",
+        help="judge N never-trained models of each kind in the place of its checkpoints",
+    )
     group.addoption("--strict-claims", action="store_true", help="an inconclusive claim fails")
     group.addoption("--claims-baseline", metavar="FILE", help="recorded verdicts to compare with")
     group.addoption("--update-claims-baseline", action="store_true", help="record this run's verdicts in the baseline")
@@ -76,6 +83,8 @@ def settings_of(config: pytest.Config) -> Settings:
         raise pytest.UsageError(
             f"--claims-alpha {settings.alpha:g}: expected an error rate between 0 and 1, such as 0.001."
         )
+    if config.option.claims_nulls < 0:
+        raise pytest.UsageError(f"--claims-nulls {config.option.claims_nulls}: expected 0 models or more.")
     if settings.budget < 1:
         raise pytest.UsageError(f"--claims-budget {settings.budget}: expected at least 1 unit.")
     return settings
@@ -86,6 +95,7 @@ def rerun_command(item: pytest.Item) -> str:
     option = item.config.option
     words = ["pytest", shlex.quote(item.nodeid)]
     words += [f"--checkpoint {shlex.quote(named)}" for named in option.checkpoint]
+    words += [f"--claims-nulls {option.claims_nulls}"] if option.claims_nulls else []
     for name, default in vars(Settings()).items():
         value = getattr(option, f"claims_{name}")
         words += [f"--claims-{name} {value}"] if value != default else []

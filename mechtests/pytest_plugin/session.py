@@ -71,7 +71,7 @@ class ClaimSession:
         try:
             device = device_named(config.option.device)
             self.cache = self._new_cache(device)
-            self.registry = SystemRegistry(config.option.checkpoint, device, self.cache)
+            self.registry = SystemRegistry(config.option.checkpoint, device, self.cache, config.option.claims_nulls)
             self.baseline = self._read_baseline()
         except (CheckpointError, BaselineError, CacheError, ValueError) as error:
             raise pytest.UsageError(str(error)) from error

@@ -36,17 +36,27 @@ class SystemSource:
     system: str
 
 
+NULL_SEEDS = 1_000_000
+"""The first seed of the never-trained models of an audit: far from those of the twins that controls draw."""
+
+
 class CheckpointRef(NamedTuple):
-    """A checkpoint to judge: its kind, and its path, which is ``None`` where there is no checkpoint of that kind."""
+    """A checkpoint to judge: its kind, and its path, which is ``None`` where there is no checkpoint of that kind.
+
+    With a ``null`` it is the never-trained model of that number, of the checkpoint's architecture.
+    """
 
     kind: str
     path: Path | None
+    null: int | None = None
 
     @property
     def label(self) -> str:
         """The checkpoint's name in the ids of its tests."""
         if self.path is None:
             return "no-checkpoint"
+        if self.null is not None:
+            return f"{self.kind}-null{self.null:03}"
         return self.path.resolve().name if self.path.is_dir() else self.path.stem
 
 
@@ -82,20 +92,22 @@ class SystemRegistry:
     Attributes:
         device: where the models run.
         cache: what the models cache their activations in.
+        nulls: how many never-trained models of each kind to judge in the place of its checkpoints; 0 judges these.
     """
 
-    def __init__(self, named: Sequence[str], device: torch.device, cache: Cache) -> None:
+    def __init__(self, named: Sequence[str], device: torch.device, cache: Cache, nulls: int = 0) -> None:
         """The checkpoints of a run on ``device``.
 
         Args:
             named: what the user gave as ``--checkpoint``, each ``KIND=PATH``, where the path may be a glob.
             device: where the models run.
             cache: what the models cache their activations in.
+            nulls: see above.
 
         Raises:
             CheckpointError: one of ``named`` has another form.
         """
-        self.device, self.cache = device, cache
+        self.device, self.cache, self.nulls = device, cache, nulls
         self._named: dict[str, list[str]] = {}
         for pair in named:
             kind, equals, path = pair.partition("=")
@@ -142,7 +154,11 @@ class SystemRegistry:
         """
         kinds = [source.name for source in self.sources.values() if source.system == system]
         kinds = [kind for kind in kinds if kind in self._named] or kinds
-        return [ref for kind in kinds for ref in self._refs_of_kind(kind) or [CheckpointRef(kind, None)]]
+        refs = [ref for kind in kinds for ref in self._refs_of_kind(kind) or [CheckpointRef(kind, None)]]
+        if not self.nulls:
+            return refs
+        firsts = {ref.kind: ref for ref in reversed(refs) if ref.path is not None}
+        return [ref._replace(null=number) for ref in firsts.values() for number in range(self.nulls)]
 
     def is_named(self, system: str) -> bool:
         """Whether the user named checkpoints to judge on the claims of ``system``."""
@@ -183,6 +199,8 @@ class SystemRegistry:
 
     def _load(self, ref: CheckpointRef) -> System | CheckpointError:
         source = self.sources[ref.kind]
+        if ref.null is not None:
+            return self._never_trained(self.load(ref._replace(null=None)), ref)
         if ref.path is None:
             # A report is read on other machines: what lies below the current folder is named from it.
             where = Path(source.default)
@@ -199,6 +217,11 @@ class SystemRegistry:
             return CheckpointError(f"{_failure(source, ref.path)} returned {type(system).__name__}, not a System.")
         self._identify(system, began)
         return system
+
+    def _never_trained(self, trained: System, ref: CheckpointRef) -> System:
+        twin = trained.untrained(NULL_SEEDS + (ref.null or 0))
+        twin.name, twin.identity = ref.label, hashed(twin.identity)
+        return twin
 
     def _identify(self, system: System, began: Moment) -> None:
         """Make what a loader read besides the checkpoint part of the identity: it may change the model."""
