@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from mechtests.inference import partial_conjunction_e_value
 from mechtests.report.criteria import CRITERIA, TIERS, Card
 from mechtests.report.text import NO_CONTROL, SYMBOLS, claim_name, word_of
 from mechtests.results.record import CheckpointRecord, ClaimRecord, JudgedRecord, finding_name
@@ -34,6 +35,10 @@ class Column:
     @property
     def single(self) -> bool:
         return self.record is not None and "members" not in self.record
+
+
+ALPHA = 0.05
+"""Error rate of "it holds on at least so many of these checkpoints"."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,18 @@ class Row:
     @cached_property
     def counts(self) -> Counter[str]:
         return Counter(cell.verdict for cell in self.cells.values())
+
+    @property
+    def holds_on_at_least(self) -> int:
+        """On how many of its checkpoints it is shown to hold, whichever they are, at an error rate of :data:`ALPHA`.
+
+        Region and controls together; claims in which there is no chance, and those not tested, do not count.
+        """
+        e_values = [e for cell in self.cells.values() if (e := cell.record["combined_e_value"]) is not None]
+        shown = (
+            many for many in range(len(e_values), 0, -1) if partial_conjunction_e_value(e_values, many) >= 1 / ALPHA
+        )
+        return next(shown, 0)
 
     @property
     def is_identity(self) -> bool:
