@@ -1,4 +1,4 @@
-"""What is worked out of a system alone and asked for by many claims: worked out once, and kept in its cache."""
+"""Results that depend on a system alone and that many claims use: computed once, and cached."""
 
 import dataclasses
 import inspect
@@ -13,7 +13,7 @@ from mechtests.cache.tiers import Cache
 
 
 class _System(Protocol):
-    """What is asked of a system here."""
+    """The parts of a system that are used here."""
 
     cache: Cache
 
@@ -26,21 +26,21 @@ R = TypeVar("R")
 
 
 def memoized(function: Callable[[S], R]) -> Callable[[S], R]:
-    """Keep what ``function`` works out of a system in that system's cache, and on disk where the cache has one.
+    """Cache what ``function`` computes from a system in that system's cache, and on disk if the cache has that tier.
 
-    The function takes one argument, the system, and must depend on nothing else. It says what it returns: a tensor, or
-    a dataclass, a named tuple or a tuple of tensors. It is run again for other weights, other types of weights and
-    another kind of device, and when a Python file changes: one in its own folder, one of mechtests, or one that defines
-    the system's class or a layer. Code that lies elsewhere is not watched.
+    The function takes one argument, the system, and must depend on nothing else. Its return annotation is a tensor, or
+    a dataclass, a named tuple or a tuple of tensors. It runs again for other weights, other dtypes and another type of
+    device, and when a Python file changes: one in its own folder, one of mechtests, or one that defines the system's
+    class or a layer. Changes to code elsewhere are not detected.
 
     Raises:
-        TypeError: the function takes something else, or does not say that it returns one of these.
+        TypeError: the function takes other arguments, or its return annotation is none of these.
     """
     form = _Form.of(function)
     name, code = f"{function.__module__}.{function.__qualname__}", folder_fingerprint(function)
 
     @wraps(function)
-    def kept(system: S) -> R:
+    def memoized_function(system: S) -> R:
         key = ("memoized", (name, code), system.kind)
         found = [system.cache.get((*key, part)) for part in form.parts]
         if any(tensor is None for tensor in found):
@@ -48,16 +48,16 @@ def memoized(function: Callable[[S], R]) -> Callable[[S], R]:
             found = [system.cache.put((*key, part), one) for part, one in zip(form.parts, tensors, strict=True)]
         return form.build(found)
 
-    return kept
+    return memoized_function
 
 
 @dataclasses.dataclass(frozen=True)
 class _Form:
-    """How a function's result falls into tensors.
+    """The tensors that a function's result consists of.
 
     Attributes:
         function: the function's name.
-        parts: the tensors' names; the empty one where the result is a tensor itself.
+        parts: the tensors' names; the empty string if the result is itself a tensor.
         build: from the tensors to the result.
     """
 
@@ -82,7 +82,7 @@ class _Form:
             return cls(name, made._fields, lambda tensors: made(*tensors))
         if get_origin(made) is tuple and ... not in get_args(made):
             return cls(name, tuple(map(str, range(len(get_args(made))))), tuple)
-        # The type that jaxtyping makes of Float[Tensor, "unit"] tells what array it is.
+        # jaxtyping's Float[Tensor, "unit"] is a type with the attribute array_type.
         if isinstance(made, type) and issubclass(getattr(made, "array_type", made), Tensor):
             return cls(name, ("",), lambda tensors: tensors[0])
         raise TypeError(
@@ -100,7 +100,7 @@ class _Form:
             tensors = [getattr(result, part, None) for part in self.parts]
         if len(tensors) != len(self.parts) or not all(isinstance(tensor, Tensor) for tensor in tensors):
             raise TypeError(
-                f"@memoized {self.function}: expected {len(self.parts)} tensors, as it says that it returns. "
+                f"@memoized {self.function}: expected {len(self.parts)} tensors, as its annotation says. "
                 f"Found {', '.join(type(tensor).__name__ for tensor in tensors)}."
             )
         return tensors

@@ -184,7 +184,7 @@ class SystemRegistry:
     def _load(self, ref: CheckpointRef) -> System | CheckpointError:
         source = self.sources[ref.kind]
         if ref.path is None:
-            # A report is read on other machines: what lies below the current folder is named from it.
+            # A report is read on other machines: paths below the current folder are given relative to it.
             where = Path(source.default)
             where = where.relative_to(here) if where.is_relative_to(here := Path.cwd()) else where
             return CheckpointError(f"no checkpoint of {ref.kind} at {where}. Get one with: {source.obtain}")
