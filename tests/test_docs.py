@@ -57,7 +57,7 @@ def test_the_adapter_template_judges_a_checkpoint_that_it_wrote(pytester):
         pytester.makepyfile(**{name.removesuffix(".py"): code})
     pytester.makepyfile(test_adding=ON_THE_ADDER)
     assert pytester.runpython("train.py").ret == 0
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest_inprocess()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*supported*right*untrained: clear*"])
 

@@ -98,7 +98,7 @@ def test_mechanisms_appear_along_training_and_a_damaged_checkpoint_is_caught(tol
     (tmp_path / "run" / "new.safetensors").write_bytes(bad.read_bytes()[:100_000])
     words = ("watch", tmp_path / "run", "-o", tmp_path / "watched", "--once", "-k", SELECTED, "--baseline", LAST)
     code, out, _ = told(*words)
-    assert (code, "not whole yet (100,000 of" in out) == (0, True)
+    assert (code, "incomplete (100,000 of" in out) == (0, True)
     shutil.copy(bad, tmp_path / "run" / "new.safetensors")
     code, out, error = told(*words)
     assert code == 1, error

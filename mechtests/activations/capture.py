@@ -1,8 +1,8 @@
-"""Running a module: activations read at named sites, and changed on the way.
+"""Running a module: activations read at named sites, and changed during the pass.
 
 A site is a submodule, named by its dotted path, and its activation is what that submodule returns; with ``:input``
-after the path, what it is given. Hooks do the reading and the changing, so any ``torch.nn.Module`` will do, and nothing
-of them stays after a run.
+after the path, its input. Activations are read and changed by hooks, so any ``torch.nn.Module`` can be used, and all
+hooks are removed after a run.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,11 +21,11 @@ from mechtests.activations.interventions import BATCH, Axes, Edit, Place, Rows, 
 
 INPUT = ":input"
 Inputs = tuple[Shaped[Tensor, "input ..."], ...]
-"""What a module is called with: tensors with a row for each input."""
+"""The arguments of a module: tensors with a row per input."""
 
 FEWEST = 16
 """Batches begin at multiples of this many rows, and none has fewer: a processor multiplies rows in small groups, and
-what is left over, or a row or two by themselves, in another way that rounds otherwise."""
+remaining rows, or a single row or two, by other kernels that round differently."""
 
 
 def run(
@@ -39,25 +39,25 @@ def run(
     given: Mapping[str, Tensor] | None = None,
     rows: int | None = None,
 ) -> dict[str | Place, Tensor]:
-    """Activations at ``sites`` for ``inputs``, with ``edits`` made on the way.
+    """Activations at ``sites`` for ``inputs``, with ``edits`` applied during the pass.
 
-    The pass ends as soon as all of the sites were read and all of the edits made; it goes on to the end where there is
-    nothing to read. A site that is both edited and asked for comes back edited. Of a submodule that is called several
-    times in a pass, the first call is read, and every call edited.
+    The pass ends as soon as all sites were read and all edits applied; if there is nothing to read it runs to the end.
+    A site that is both edited and read is returned edited. Of a submodule that is called several times in a pass, the
+    first call is read, and every call is edited.
 
     Args:
         module: the module that has the sites.
         inputs: what the module is called with; a row per input.
         sites: which activations, whole or in part.
-        edits: changes, made in their order.
+        edits: changes, applied in their order.
         axes: by site, the names of its activation's axes; ``batch`` is that of the inputs.
-        forward: how the module is called, where it is not ``module(*inputs)``.
-        given: submodules that are not run: each returns what is given here, a row per input.
-        rows: about how many inputs to run at a time, cut as :func:`batches` says; all at once when ``None``.
+        forward: how the module is called, if not as ``module(*inputs)``.
+        given: submodules that are not run, and what each returns instead, a row per input.
+        rows: about how many inputs to run at a time, split as by :func:`batches`; all at once if ``None``.
 
     Raises:
         SiteError: a site is no submodule or is not reached, or an edit or a part does not fit its site.
-        ValueError: the inputs are not tensors with a row for each input.
+        ValueError: the inputs are not tensors with a row per input.
     """
     tensors = as_inputs(inputs)
     call = forward or module
@@ -191,7 +191,7 @@ def reached(order: Mapping[str, Call], site: str) -> int:
 
 
 class _Enough(BaseException):
-    """Ends a pass once all is read. No error, so that no ``except Exception`` on the way takes it for one."""
+    """Ends a pass once everything is read. Not an ``Exception``, so that no ``except Exception`` catches it."""
 
     def __init__(self, hooks: "_Hooks") -> None:
         super().__init__()
@@ -238,7 +238,7 @@ class _Hooks:
 
     @contextmanager
     def placed(self, module: nn.Module) -> Iterator[None]:
-        """With the hooks in place; they are gone afterwards, also after an exception."""
+        """With the hooks installed; they are removed afterwards, also after an exception."""
         with ExitStack() as stack:
             for site in {**self.edits, **self.taken.sites}:
                 layer = _layer(module, site.removesuffix(INPUT))

@@ -1,4 +1,4 @@
-"""What was computed once and need not be computed again: tensors by key, in memory and on disk."""
+"""Results that need not be computed again: tensors by key, in memory and on disk."""
 
 from mechtests.cache.disk import CacheError, Disk
 from mechtests.cache.environment import Moment, side_files, since, surroundings

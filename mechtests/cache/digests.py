@@ -1,4 +1,4 @@
-"""Digests: short texts that tell tensors, and plain values, from all others."""
+"""Digests: short texts that identify tensors and plain values."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 class DigestError(TypeError):
-    """A value of a kind whose every difference no digest here would see."""
+    """A value of a kind that cannot be digested without missing some differences."""
 
 
 def digest(*things: Any) -> str:
     """A sha256 over ``things``: tensors by type, shape and every bit; tuples, lists and dicts by their parts.
 
     Raises:
-        DigestError: there is something that is none of these, nor text, a number, a type of tensor or ``None``; or a
-            tensor whose entries are not all laid out in memory, such as a sparse one.
+        DigestError: a value is none of these, nor text, a number, a dtype, a device or ``None``; or a tensor is not
+            strided, such as a sparse one.
     """
     found = hashlib.sha256()
     for part in _parts(things):

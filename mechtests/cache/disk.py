@@ -1,8 +1,8 @@
-"""The tier on disk: one safetensors file a tensor, in a folder that several processes may share.
+"""The tier on disk: one safetensors file per tensor, in a folder that several processes may share.
 
-A file appears whole or not at all, because it is written under another name and then renamed. Whoever is killed on the
-way leaves at most a file under such a name. Nothing is forced to the disk itself: the system has what a killed process
-wrote. When the machine loses power a file may be damaged; a checksum over all that it says tells, and it is not used.
+Files are written under a temporary name and then renamed, so no reader sees an incomplete one; a process that is killed
+leaves at most a temporary file. There is no ``fsync``: the operating system completes the writes of a killed process.
+After a power failure a file may be damaged; a checksum over all its content detects this, and the file is not used.
 """
 
 import json
@@ -23,7 +23,7 @@ from mechtests.cache.warning import warn
 from mechtests.files import atomic_write
 
 _FORM = "v1"
-"""Names the form of the files; those of another form lie in another folder."""
+"""Version of the file format; files of another version are in another folder."""
 
 _TAG = "CACHEDIR.TAG"
 _SIGNATURE = """Signature: 8a477f597d28d172789f06886806bc55
@@ -34,13 +34,13 @@ _SIGNATURE = """Signature: 8a477f597d28d172789f06886806bc55
 _ENDING = ".safetensors"
 _NAME = re.compile(r"[0-9a-f]{64}(\.safetensors|\.[0-9a-f]{32}\.tmp)")
 _DEAD = 60.0
-"""Seconds after which a file that nothing more was written to has lost its writer."""
+"""Seconds without a write after which the writer of a temporary file is considered dead."""
 
 _SHARE = 16
-"""A process looks at what the others wrote after each such part of the budget that it writes itself."""
+"""A process scans the folder after writing this fraction, 1/16, of the budget."""
 
 _SMALL = 1 << 16
-"""Bytes up to which a tensor is small: judgements are, and what was worked out of a system; activations are not."""
+"""Bytes up to which a tensor is small: judgements and memoized results are, activations are not."""
 
 
 class CacheError(Exception):
@@ -49,12 +49,12 @@ class CacheError(Exception):
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds.
+    """The contents of a cache folder.
 
     Attributes:
         entries: tensors.
-        bytes: their files' size together, in bytes.
-        oldest, newest: when the least and the most recently used was used, in seconds since 1970.
+        bytes: the total size of their files, in bytes.
+        oldest, newest: last use of the least and of the most recently used entry, in seconds since 1970.
     """
 
     entries: int
@@ -66,16 +66,16 @@ class Survey:
 class Disk:
     """Tensors by the text of their key in files under ``folder``.
 
-    The folder is made when the first tensor is put. Where it cannot be written, or no more can be, that is told once,
-    and what is there is still read.
+    The folder is created when the first tensor is put. If it cannot be written, this is reported once, and existing
+    entries are still read.
 
     Attributes:
         folder: where the files are.
-        budget: how many bytes they may take. Large ones go before small ones, and of each the least recently used
-            first, whoever wrote them. For a large one no small one goes, and none that was used since this began: once
-            a run has filled the disk with activations it keeps these, and not the latest of an endless stream. One
-            process keeps to the budget at any time; several may exceed it by a sixteenth or a tensor each before
-            they look again.
+        budget: the most bytes that the files may take. Large entries are evicted before small ones, and the least
+            recently used first, whichever process wrote them. A large entry never evicts a small one, nor one that was
+            used since this object was created: once a run has filled the disk with activations it keeps these, rather
+            than the latest of an endless stream. A single process never exceeds the budget; each further one may, by a
+            sixteenth or by one tensor.
     """
 
     def __init__(
@@ -89,13 +89,14 @@ class Disk:
         """A tier on disk.
 
         Args:
-            folder: where to keep the files; it is made, or is empty, or was made so before.
-            budget: how many bytes they may take.
-            device: where tensors that were not put on the CPU are given back; the CPU by default.
+            folder: where the files are: a folder that does not exist, is empty, or is a cache already.
+            budget: the most bytes that the files may take.
+            device: the device on which tensors that were put from another device than the CPU are returned; the CPU by
+                default.
             tell: called with a line of text when something is wrong.
 
         Raises:
-            CacheError: there is something else at ``folder``.
+            CacheError: ``folder`` is something else.
         """
         self.folder, self.budget = folder, budget
         self._device, self._tell = device, tell
@@ -103,37 +104,37 @@ class Disk:
         self._reading = self._writing = True
         if folder.exists() and not folder.is_dir():
             raise CacheError(f"{folder}: expected a folder for the cache, found a file. Name another place.")
-        with suppress(OSError):  # told when it is used
+        with suppress(OSError):  # reported when it is used
             if folder.exists() and not (folder / _TAG).exists() and any(folder.iterdir()):
                 raise CacheError(
-                    f"{folder}: holds other things than a cache of mechtests (it has no {_TAG}). "
+                    f"{folder}: contains other files than a mechtests cache (it has no {_TAG}). "
                     "Name an empty folder, or one that does not exist yet."
                 )
 
     def get(self, text: str) -> Tensor | None:
-        """The tensor whose key reads ``text``; ``None`` where there is none, or none that can be trusted."""
+        """The tensor whose key has the text ``text``; ``None`` if there is none, or its file is damaged."""
         if not self._reading:
             return None
         path = self._path(text)
         try:
             found, tensor = _read(path, self._device)
         except FileNotFoundError:
-            return None  # never written, or another process made room
+            return None  # never written, or evicted by another process
         except _DamagedError as error:
-            self._tell(f"{path}: damaged ({error}). What it held is computed anew.")
+            self._tell(f"{path}: damaged ({error}). Its tensor is computed again.")
             return None
         except OSError as error:
             self._reading = self._writing = False
-            self._tell(f"{path}: cannot be read ({error.strerror}). The run goes on without the cache on disk.")
+            self._tell(f"{path}: cannot be read ({error.strerror}). The run continues without the cache on disk.")
             return None
         if found != text:
             return None  # somebody renamed it
-        with suppress(OSError):  # not ours, or on a disk that cannot be written: it leaves sooner than it might
+        with suppress(OSError):  # no permission, or a read-only disk: it is evicted earlier than it should be
             os.utime(path)
         return tensor
 
     def put(self, text: str, tensor: Tensor) -> None:
-        """Keep ``tensor``, whose elements lie side by side in some order, for the key that reads ``text``."""
+        """Store ``tensor``, which is dense in some order of its axes, under the key whose text is ``text``."""
         if not self._writing or tensor.nbytes > self.budget:
             return
         parts = _parts(text, tensor)
@@ -144,17 +145,19 @@ class Disk:
             pass  # another process cleared the folder at this very moment
         except OSError as error:
             self._writing = False
-            self._tell(f"{self.folder}: cannot be written ({error.strerror}). The run keeps no more on disk.")
+            self._tell(
+                f"{self.folder}: cannot be written ({error.strerror}). Nothing more is cached on disk in this run."
+            )
 
     def survey(self) -> Survey:
-        """What there is, whoever wrote it."""
+        """The contents of the folder, whichever process wrote them."""
         files = [(file.stat, file.finished) for file in self._files()]
         used = [stat.st_mtime for stat, finished in files if finished]
         bytes_ = sum(stat.st_size for stat, _ in files)
         return Survey(len(used), bytes_, min(used, default=None), max(used, default=None))
 
     def clear(self) -> None:
-        """Remove every tensor, and what writers left unfinished. A run that uses the folder goes on."""
+        """Remove every tensor and every temporary file. A run that uses the folder continues."""
         for file in self._files():
             _remove(file.path)  # folders stay, because somebody may be about to write there
 
@@ -170,25 +173,25 @@ class Disk:
 
     def _make_folder(self, folder: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Before all else it says that it is a cache: a later run knows it as its own, backups and git leave it alone.
+        # The tag comes first: by it later runs recognise the folder, and backup programs skip it; git ignores it, too.
         (self.folder / _TAG).write_text(_SIGNATURE)
         (self.folder / ".gitignore").write_text("*\n")
         os.makedirs(folder, exist_ok=True)
 
     def _make_room(self, size: int) -> bool:
-        """Whether a file of ``size`` bytes may be written, now that others made room for it."""
+        """Whether a file of ``size`` bytes may be written; evicts others to make room for it."""
         if size > self.budget or (self._full and size > _SMALL):
             return False
         if size > self._room:
-            self._room = self._look(size)
+            self._room = self._scan(size)
             if size > self._room:
                 self._full = True
                 return False
         self._room -= size
         return True
 
-    def _look(self, size: int) -> int:
-        """How many bytes may be written before looking again."""
+    def _scan(self, size: int) -> int:
+        """Evict what must be evicted, and return how many bytes may be written before the next scan."""
         files, total, share = [], 0, self.budget // _SHARE
         for file in self._files():
             if not file.finished and time.time() - file.stat.st_mtime > _DEAD:
@@ -197,17 +200,17 @@ class Disk:
             files.append(file)
             total += file.stat.st_size
         if total + size > self.budget:
-            may_go = [file for file in files if file.finished and self._may_go(file.stat, size)]
-            # A whole share is freed, so that not every tensor that follows needs another look.
-            for file in sorted(may_go, key=lambda file: (file.stat.st_size <= _SMALL, file.stat.st_mtime)):
+            evictable = [file for file in files if file.finished and self._evictable(file.stat, size)]
+            # A whole share is freed, so that not every tensor that follows needs another scan.
+            for file in sorted(evictable, key=lambda file: (file.stat.st_size <= _SMALL, file.stat.st_mtime)):
                 if total + size <= self.budget - share:
                     break
                 _remove(file.path)
                 total -= file.stat.st_size
         return min(self.budget - total, max(size, share))
 
-    def _may_go(self, stat: os.stat_result, size: int) -> bool:
-        """Whether a file may leave for one of ``size`` bytes."""
+    def _evictable(self, stat: os.stat_result, size: int) -> bool:
+        """Whether a file may be evicted for one of ``size`` bytes."""
         return size <= _SMALL or (stat.st_size > _SMALL and stat.st_mtime < self._began)
 
     def _files(self) -> Iterator["_File"]:
@@ -245,7 +248,7 @@ def _listed(folder: Path | str) -> list[os.DirEntry[str]]:
 def _parts(text: str, tensor: Tensor) -> tuple[bytes, bytes, memoryview]:
     """The parts of a tensor's file: the length of its header, the header, and the bytes in the order of its memory.
 
-    The form is that of safetensors. It knows fewer types than torch, and no strides, so they are told beside it.
+    The format is safetensors. It has fewer types than torch, and no strides, so both are stored in the metadata.
     """
     flat = tensor.as_strided((tensor.numel(),), (1,)).cpu()
     raw = flat.view(torch.uint8).numpy().data
@@ -262,8 +265,8 @@ def _parts(text: str, tensor: Tensor) -> tuple[bytes, bytes, memoryview]:
 
 
 def _header(entry: str, raw: memoryview) -> bytes:
-    """The one header that a file with this entry and these bytes may have."""
-    # The fastest at hand that sees every flipped bit: SHA-256 and BLAKE2 take four times as long or more.
+    """The only valid header of a file with this entry and these bytes."""
+    # The fastest available that detects every flipped bit: SHA-256 and BLAKE2 take four times as long or more.
     checksum = f"{zlib.crc32(raw, zlib.crc32(entry.encode())):08x}"
     layout = {"dtype": "U8", "shape": [raw.nbytes], "data_offsets": [0, raw.nbytes]}
     header = json.dumps({"__metadata__": {"entry": entry, "crc32": checksum}, "bytes": layout}).encode()
@@ -271,7 +274,7 @@ def _header(entry: str, raw: memoryview) -> bytes:
 
 
 def _read(path: str, device: torch.device | None) -> tuple[str, Tensor]:
-    """The key's text and the tensor that the file at ``path`` holds.
+    """The key's text and the tensor in the file at ``path``.
 
     The library's reader opens a file twice, and between the two another process may replace or remove it.
     """
@@ -287,12 +290,12 @@ def _read(path: str, device: torch.device | None) -> tuple[str, Tensor]:
             dtype, inference = getattr(torch, about["dtype"]), bool(about["inference"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _DamagedError("its header cannot be read") from error
-        # A tensor as it was put: what was made in inference mode cannot be changed and records no gradient.
+        # As it was put: an inference tensor cannot be changed in place and records no gradient.
         with torch.inference_mode(inference):
             raw = torch.empty(size - 8 - length, dtype=torch.uint8)
             bytes_ = raw.numpy().data
             if file.readinto(bytes_) < len(bytes_) or header != _header(entry, bytes_):
-                raise _DamagedError("its checksum is another")
+                raise _DamagedError("its checksum does not match")
             if device is not None and about["device"] != "cpu":
                 raw = raw.to(device)
             flat = raw.view(dtype)

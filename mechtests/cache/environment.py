@@ -1,10 +1,11 @@
 """What a result may depend on besides its arguments: the code that ran, the packages, the files that were read.
 
-A body of claims is any Python. What it comes to can be kept from run to run only if all of this is the same. So what
-the process runs, opens and asks of others is listened to; where something is not known, nothing is kept.
+The body of a claim test is arbitrary Python. Its result can be reused in a later run only if everything that it depends
+on is the same. So an audit hook records the code that the process runs, the files that it opens, and its use of other
+processes and databases; if any of this cannot be described, nothing is cached.
 
-Not heard are files that a library opens without Python's knowledge, names of files in a folder that is listed, and
-what is looked for and read while a package is imported: whether it was before or is now, its version says the same.
+Not recorded are files that a library opens without Python's knowledge, the names of files in a folder that is listed,
+and what is read while a package is imported, because the package's version identifies it.
 """
 
 import os
@@ -34,31 +35,31 @@ def _with_separator(paths: Iterable[str]) -> tuple[str, ...]:
 _PLACES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 _PLACES += [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
 _ELSEWHERE = _with_separator([*_PLACES, str(PACKAGE), "/proc", "/sys", "/dev"])
-"""Where Python, the packages and the system live: known by their versions, by a fingerprint, or by no file at all."""
+"""Folders of Python, the packages and the system: identified by versions or a fingerprint, or no files at all."""
 _SCRIPTS = _with_separator([sysconfig.get_path("scripts")])
 _TOOLS = {".git", ".hypothesis", ".pytest_cache", "__pycache__", "reports"}
-"""Folders of tools: what these read there, unasked by the project's code, says nothing of what a claim measures."""
+"""Folders of tools: what these read there, not requested by the project's code, has no effect on a measurement."""
 _IMPORT = "<frozen importlib"
 _FRAMEWORK = (f"{os.sep}pluggy{os.sep}", f"{os.sep}_pytest{os.sep}")
-"""Parts of the names of files whose code runs what it was not asked for by its caller."""
+"""Parts of the file names of code that calls hooks, on behalf of nobody in the project."""
 
 _OUTSIDE = {
     *("sqlite3.connect", "socket.connect", "subprocess.Popen"),
     *("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"),
 }
-"""Events after which the project's code may know what no file that was opened here says."""
+"""Events by which the project's code may obtain information that is in no recorded file."""
 
 _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 _OF_LIBRARIES = (
     *("ATEN_", "BLIS_", "CUBLAS_", "CUDA_", "CUDNN_", "HF_", "KMP_", "MKL_", "NUMEXPR_", "NVIDIA_", "OMP_"),
     *("OPENBLAS_", "PYTORCH_", "TORCH_", "TRANSFORMERS_", "VECLIB_"),
 )
-"""Variables that libraries read, whatever the project's code does."""
+"""Prefixes of variables that libraries read, whatever the project's code does."""
 _OF_THE_RUN = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "_", "OLDPWD", "SHLVL")
 
 _BEGAN = time.time()
 _YOUNG = 60.0
-"""Seconds by which a file must be older than this module's import if its code may have been loaded before."""
+"""Seconds by which a file must be older than this module's import to have been loaded before it."""
 
 
 Asker = Literal["project", "import", "framework"]
@@ -66,14 +67,14 @@ Asker = Literal["project", "import", "framework"]
 
 @dataclass(eq=False)
 class _Event:
-    """Something heard: a file was opened, code ran, or another process or a data base was asked.
+    """A recorded event: a file was opened, code ran, or another process or a database was used.
 
     Attributes:
         kind: ``file``, ``code`` or ``outside``.
-        path: of the file; the name of an event from outside.
-        subject: the file's state when it was opened, ``None`` where there was none; the code.
-        asked: whether code of the project asked for it.
-        of_a_model: whether the file is a model's, and says nothing of others.
+        path: of the file; for ``outside``, the name of the audit event.
+        subject: the file's state when it was opened, ``None`` if it did not exist; or the code.
+        asked: whether code of the project caused it.
+        of_a_model: whether the file belongs to one model, and has no effect on others.
     """
 
     kind: str
@@ -84,19 +85,19 @@ class _Event:
 
     @cached_property
     def is_input(self) -> bool:
-        """Whether it is more than a tool's own file, or a folder or device that was opened."""
+        """Whether it is an input, and not a tool's own file, a folder or a device."""
         own = self.asked or _TOOLS.isdisjoint(Path(self.path).parts)
         return own and (self.subject is None or stat.S_ISREG(self.subject[0]) or stat.S_ISFIFO(self.subject[0]))
 
     @cached_property
     def reads_environment(self) -> bool:
-        """Whether it is code that names the variables of the environment."""
+        """Whether it is code that refers to environment variables."""
         return self.kind == "code" and bool(_names(self.subject) & _ENVIRONMENT)
 
 
 _events: list[_Event] = []
 _here = threading.local()
-"""Has ``reads`` set while this module reads a file itself."""
+"""``reads`` is set while this module itself reads a file."""
 
 
 def _listen(event: str, arguments: tuple[Any, ...]) -> None:
@@ -128,7 +129,7 @@ def _heard_file(path: str, asker: Asker) -> None:
 
 
 def _asker() -> Asker:
-    """Whether code of the project asks, the import of a module, or pytest, a plugin or a script."""
+    """The cause of the event: code of the project, the import of a module, or pytest, a plugin or a script."""
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
@@ -144,7 +145,7 @@ def _asker() -> Asker:
 
 
 def _state(path: str) -> tuple[int, ...] | None:
-    """What changes when the file does; ``None`` where there is none."""
+    """Attributes that change when the file does; ``None`` if it does not exist."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -157,7 +158,7 @@ sys.addaudithook(_listen)
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of this process, by how much was heard by then."""
+    """A moment of this process, as the number of events recorded by then."""
 
     heard: int
 
@@ -166,16 +167,16 @@ class Moment:
         return cls(len(_events))
 
     def nothing_since(self, apart_from: Path) -> bool:
-        """Whether nothing was heard since, other than of tools' own files and those in a folder."""
+        """Whether nothing was recorded since, apart from tools' own files and files in the given folder."""
         return not any(True for _ in _relevant(_events[self.heard :], apart_from))
 
 
 class _UnknownError(Exception):
-    """Something that a result may depend on is not known."""
+    """Something that a result may depend on cannot be described."""
 
 
 def surroundings(apart_from: Path) -> str | None:
-    """A sha256 of what was heard so far, the packages' versions, and how torch is set up; ``None`` if unknown."""
+    """A sha256 of the events so far, the packages' versions, and torch's settings; ``None`` if unknown."""
     packages = sorted(set().union(*(_packages(folder, _state(folder)) for folder in map(os.path.abspath, sys.path))))
     try:
         heard = [*_described(_events, apart_from), *_loaded_before()]
@@ -194,7 +195,7 @@ def _packages(folder: str, _folder_state: tuple[int, ...] | None) -> frozenset[s
 
 
 def since(moment: Moment, apart_from: Path) -> str | None:
-    """A sha256 of what was heard since ``moment``, and of variables of the environment; ``None`` if unknown."""
+    """A sha256 of the events since ``moment``, and of environment variables; ``None`` if unknown."""
     try:
         return hashed(*_described(_events[moment.heard :], apart_from), *_environment())
     except _UnknownError:
@@ -202,9 +203,9 @@ def since(moment: Moment, apart_from: Path) -> str | None:
 
 
 def side_files(moment: Moment, covered: Collection[Path], apart_from: Path | None) -> str | None:
-    """A sha256 of the files read since ``moment`` to load a model; ``None`` where ``covered`` has them all.
+    """A sha256 of the files read since ``moment`` to load a model; ``None`` if all of them are in ``covered``.
 
-    They count for that model from now on, and not for others.
+    From now on they are attributed to that model alone.
     """
     known = {os.path.abspath(path) for path in covered}
     files = [event for event in _relevant(_events[moment.heard :], apart_from) if event.kind == "file"]
@@ -241,7 +242,7 @@ def _contents(files: Iterable[_Event]) -> list[str]:
     """Paths and digests of files as they were when they were opened.
 
     Raises:
-        _UnknownError: one was written since, or can be read but once.
+        _UnknownError: one was changed since, or can be read only once.
     """
     described = set()
     for event in files:
@@ -258,7 +259,7 @@ def _contents(files: Iterable[_Event]) -> list[str]:
 
 
 def _loaded_before() -> list[str]:
-    """The files of the project's modules that were loaded before anybody listened."""
+    """The files of the project's modules that were loaded before the audit hook was installed."""
     executed = {event.path for event in _events if event.kind == "code"}
     described = []
     for name, module in sys.modules.copy().items():
@@ -282,7 +283,7 @@ def _hashed_file(path: str) -> str:
 
 
 def _environment() -> list[str]:
-    """The variables that libraries read; all that there are, where the project's code reads any."""
+    """The variables that libraries read; all variables if the project's code reads any."""
     reads = any(event.reads_environment for event in _events)
     return sorted(
         f"{name}={value}"

@@ -1,4 +1,4 @@
-"""Fingerprints of code: what the cache keeps is right as long as the code that computed it is the same."""
+"""Fingerprints of code: a cached result is valid as long as the code that computed it is the same."""
 
 import inspect
 import sys
@@ -20,17 +20,17 @@ PACKAGE = Path(__file__).parents[1]
 _PROCESS = uuid.uuid4().hex
 _ALIVE: list[object] = []
 _BY_VERSION = sys.stdlib_module_names | {"torch", "numpy"}
-"""Packages whose code is told by a version, or by Python's own."""
+"""Packages whose code is identified by their version, or by that of Python."""
 
 
 @cache
 def code_fingerprint(*things: type | Callable[..., Any]) -> str:
     """A sha256 of the code behind ``things``: equal when the same files define them, in whatever order they are given.
 
-    It covers the files that define a function, or a class and all that it derives from; every file of mechtests; and
-    the versions of torch and NumPy. Files that those import are not covered. A file is read when its fingerprint is
-    first asked for, so ask early. What has no file, as in a notebook, has a fingerprint of this process alone: nobody
-    can tell whether another one runs the same code.
+    It covers the files that define a function, or a class and all its base classes; every file of mechtests; and the
+    versions of torch and NumPy. Files that those import are not covered. A file is read when its fingerprint is first
+    requested, so request it early. Code without a file, as in a notebook, has a fingerprint that is valid in this
+    process only: whether another process runs the same code cannot be known.
     """
     parts = {_source(defined) for thing in things for defined in _defined(thing)}
     return hashed(_mechtests(), *sorted(parts))
@@ -38,7 +38,7 @@ def code_fingerprint(*things: type | Callable[..., Any]) -> str:
 
 @cache
 def folder_fingerprint(function: Callable[..., Any]) -> str:
-    """A sha256 of the code of a function and of every module beside it, in the same folder; and all that is above."""
+    """A sha256 of what :func:`code_fingerprint` covers, and of every module in the function's folder."""
     file = _file(inspect.unwrap(function))
     beside = sorted(Path(file).parent.glob("*.py")) if file else []
     return hashed(code_fingerprint(function), *(f"{path.name}\0{hashed(path.read_bytes())}" for path in beside))
@@ -52,11 +52,10 @@ def _mechtests() -> str:
 
 
 def value_fingerprint(value: object) -> str:
-    """A sha256 that differs between values: plain ones by what they are, functions by where they are defined.
+    """A sha256 that differs between values: plain ones are identified by value, functions by where they are defined.
 
-    A function that is made where another runs is told by its code, its defaults and the values that it closes over.
-    What is none of these, such as an object of a class of one's own that is no dataclass, has a fingerprint of this
-    process alone.
+    A nested function is identified by its code, its defaults and the values that it closes over. Any other object, such
+    as an instance of a user's class that is no dataclass, has a fingerprint that is valid in this process only.
     """
     return hashed(*_parts(value, ()))
 
@@ -115,7 +114,7 @@ def _content(cell: CellType) -> object:
 
 
 def _is_where_it_says(value: Any) -> bool:
-    """Whether ``value`` is what its module has under its name: then the module's code says all of it."""
+    """Whether ``value`` is what its module has under its name, so that the module's code determines it."""
     found: Any = sys.modules.get(getattr(value, "__module__", None) or "")
     for name in getattr(value, "__qualname__", "").split("."):
         found = getattr(found, name, None)
@@ -123,7 +122,7 @@ def _is_where_it_says(value: Any) -> bool:
 
 
 def _defined(thing: type | Callable[..., Any]) -> Iterator[Any]:
-    """The classes and functions whose code ``thing`` runs, as far as it can be told without running it."""
+    """The classes and functions whose code ``thing`` runs, as far as that is known without running it."""
     while isinstance(thing, partial):
         thing = thing.func
     thing = inspect.unwrap(thing)
@@ -159,10 +158,10 @@ def _file(defined: Any) -> str | None:
 
 
 def hashed(*parts: str | bytes) -> str:
-    """A sha256 over the parts, which no other list of parts has."""
+    """A sha256 over the parts; the encoding is injective."""
     digest = sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
-        digest.update(len(content).to_bytes(8, "big"))  # so that no other parts read the same one after another
+        digest.update(len(content).to_bytes(8, "big"))  # so that no other parts have the same concatenation
         digest.update(content)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Keys: texts, and tuples of keys."""
+"""Keys: strings, and tuples of keys."""
 
 from typing import TypeAlias
 
@@ -6,10 +6,10 @@ Key: TypeAlias = "str | tuple[Key, ...]"
 
 
 def key_text(key: Key) -> str:
-    """The key as one text, which no other key has: it is written as Python writes it, in ASCII.
+    """The key as one string that no other key has: its Python literal, in ASCII.
 
     Raises:
-        TypeError: there is something other than texts and tuples in it, whose text might be that of another thing.
+        TypeError: it contains anything but strings and tuples, whose text might not be unique.
     """
     if type(key) is str:
         return ascii(key)

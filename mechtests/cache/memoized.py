@@ -1,4 +1,4 @@
-"""What is worked out of a system, alone or on given inputs, and asked for by many claims: computed once and cached."""
+"""Results that depend on a system, alone or with given inputs, and that many claims use: computed once and cached."""
 
 import dataclasses
 import inspect
@@ -14,7 +14,7 @@ from mechtests.cache.tiers import Cache
 
 
 class _System(Protocol):
-    """What is asked of a system here."""
+    """The parts of a system that are used here."""
 
     cache: Cache
 
@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 
 def memoized(function: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Keep what ``function`` works out of a system in that system's cache, and on disk where the cache has one.
+    """Cache what ``function`` computes from a system in that system's cache, and on disk if the cache has that tier.
 
     The function takes the system and at most one more argument, such as the inputs to measure on, and must depend on
     nothing else. That argument is text, a number, a tensor, or a list, tuple, dict or dataclass of such; a result is
@@ -38,7 +38,7 @@ def memoized(function: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S
     lies elsewhere is not watched.
 
     Raises:
-        TypeError: the function takes something else, or does not say that it returns one of these.
+        TypeError: the function takes other arguments, or its return annotation is none of these.
     """
     form = _Form.of(function)
     name, code = f"{function.__module__}.{function.__qualname__}", folder_fingerprint(function)
@@ -71,11 +71,11 @@ def _by_fields(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class _Form:
-    """How a function's result falls into tensors.
+    """The tensors that a function's result consists of.
 
     Attributes:
         function: the function's name.
-        parts: the tensors' names; the empty one where the result is a tensor itself.
+        parts: the tensors' names; the empty string if the result is itself a tensor.
         build: from the tensors to the result.
     """
 
@@ -102,7 +102,7 @@ class _Form:
             return cls(name, made._fields, lambda tensors: made(*tensors))
         if get_origin(made) is tuple and ... not in get_args(made):
             return cls(name, tuple(map(str, range(len(get_args(made))))), tuple)
-        # The type that jaxtyping makes of Float[Tensor, "unit"] tells what array it is.
+        # jaxtyping's Float[Tensor, "unit"] is a type with the attribute array_type.
         if isinstance(made, type) and issubclass(getattr(made, "array_type", made), Tensor):
             return cls(name, ("",), lambda tensors: tensors[0])
         raise TypeError(
@@ -120,7 +120,7 @@ class _Form:
             tensors = [getattr(result, part, None) for part in self.parts]
         if len(tensors) != len(self.parts) or not all(isinstance(tensor, Tensor) for tensor in tensors):
             raise TypeError(
-                f"@memoized {self.function}: expected {len(self.parts)} tensors, as it says that it returns. "
+                f"@memoized {self.function}: expected {len(self.parts)} tensors, as its annotation says. "
                 f"Found {', '.join(type(tensor).__name__ for tensor in tensors)}."
             )
         return tensors

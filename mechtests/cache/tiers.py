@@ -13,19 +13,19 @@ from mechtests.cache.warning import warn
 
 
 class Cache:
-    """Tensors by key, as many as fit: least recently used out first.
+    """Tensors by key, as many as fit; the least recently used is evicted first.
 
-    What no longer fits on the device moves to host memory, and what no longer fits there is dropped. The disk has it
-    from the start. A tensor larger than a tier's budget skips that tier. What is found is what was put, bit for bit and
-    with the same strides, so that whatever is computed from it is the same too.
+    Tensors that no longer fit on the device move to host memory, and those that no longer fit there are dropped. They
+    are written to disk as soon as they are put. A tensor larger than a tier's budget skips that tier. A tensor is
+    returned as it was put, bit for bit and with the same strides, so that everything computed from it is the same, too.
 
-    Tensors are handed out, not copied: clone one before you change it. Torch itself refuses to change what was made in
-    inference mode, as activations are. A change of any other tensor is noticed when it is next asked for, and it is
-    dropped with a warning. Only what is written past torch, through ``.numpy()`` or ``.data``, goes unseen.
+    Tensors are not copied when they are returned: clone one before you change it. Torch refuses to change tensors made
+    in inference mode, such as activations. A change of any other tensor is detected when it is next requested, and the
+    tensor is dropped with a warning. Changes that bypass torch, through ``.numpy()`` or ``.data``, are not detected.
 
     Attributes:
-        disk: the tier that outlasts the run, if there is one.
-        passes: forward passes made by the systems that have this cache; they count themselves.
+        disk: the tier that persists after the run, if there is one.
+        passes: forward passes made by the systems that use this cache; they increment it themselves.
         from_memory, from_disk: how many tensors were found there.
     """
 
@@ -35,9 +35,9 @@ class Cache:
         """A cache.
 
         Args:
-            budget: how many bytes may be kept where they were computed.
-            host: how many bytes may be kept in host memory besides; of no use where models run on the CPU.
-            disk: what outlasts the run.
+            budget: the most bytes to hold on the device where they were computed.
+            host: the most bytes to hold in host memory in addition; useless where models run on the CPU.
+            disk: the tier on disk.
             tell: called with a line of text when something is wrong.
         """
         self.disk = disk
@@ -46,7 +46,7 @@ class Cache:
         self._tell = tell
 
     def get(self, key: Key) -> Tensor | None:
-        """The tensor kept under ``key``, on the device where it was put; ``None`` where there is none."""
+        """The tensor under ``key``, on the device where it was put; ``None`` if there is none."""
         text = key_text(key)
         found = self._in_memory(text)
         if found is not None:
@@ -57,14 +57,14 @@ class Cache:
         return found
 
     def put(self, key: Key, tensor: Tensor) -> Tensor:
-        """Keep ``tensor`` under ``key``, and return what is kept.
+        """Store ``tensor`` under ``key``, and return the stored tensor.
 
-        That is the tensor itself, unless it is a view of a larger one, which a view would keep in memory: then it is a
-        copy, whose strides may differ. Who goes on with what is returned computes with the same strides ever after.
+        That is the tensor itself, unless it is a view of a larger one, which the view would keep in memory: then it is
+        a copy, whose strides may differ. Continue with the returned tensor, so that later uses have the same strides.
         """
         text = key_text(key)
         if tensor.layout is not torch.strided or tensor.is_quantized:
-            return tensor  # none of ours; whoever needs it computes it anew
+            return tensor  # not supported: it is computed again when it is needed
         tensor = owned(tensor)
         for memory in (self._device, self._host):
             memory.drop(text)
@@ -74,7 +74,7 @@ class Cache:
         return tensor
 
     def get_or(self, key: Key, compute: Callable[[], Tensor]) -> Tensor:
-        """The tensor kept under ``key``, computed and kept where it is not there."""
+        """The tensor under ``key``, computed and stored if there is none."""
         found = self.get(key)
         return self.put(key, compute()) if found is None else found
 
@@ -101,7 +101,7 @@ class Cache:
                 self._host.keep(other, going.moved(torch.device("cpu")))
 
     def _tell_changed(self, text: str) -> None:
-        self._tell(f"a tensor was changed in place after it was kept, and is dropped. Clone it first. Its key: {text}")
+        self._tell(f"a cached tensor was changed in place and is dropped. Clone it before changing it. Its key: {text}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class _Held:
     Attributes:
         tensor: what was put, here or on the CPU.
         origin: the device where it was put.
-        version: how often it had been changed in place by then; torch does not count it for what nobody may change.
+        version: torch's version counter when it was put; ``None`` for inference tensors, which have none.
     """
 
     tensor: Tensor
@@ -134,7 +134,7 @@ class _Held:
 
 
 class _Memory:
-    """One tier in memory: what is held by key, least recently used first."""
+    """One tier in memory: tensors by key, least recently used first."""
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
@@ -154,7 +154,7 @@ class _Memory:
             self._bytes -= former.tensor.nbytes
 
     def keep(self, text: str, held: _Held) -> list[tuple[str, _Held]]:
-        """Hold one more, which fits, and return those that had to leave."""
+        """Add one that fits, and return those that were evicted."""
         self.drop(text)
         self._held[text] = held
         self._bytes += held.tensor.nbytes
@@ -166,7 +166,7 @@ class _Memory:
 
 
 def owned(tensor: Tensor) -> Tensor:
-    """``tensor`` itself where its storage holds each of its elements once and nothing else, else a contiguous copy."""
+    """``tensor`` itself if its storage contains exactly its elements, each once; otherwise a contiguous copy."""
     if type(tensor) is not Tensor or tensor.requires_grad or tensor.is_conj() or tensor.is_neg():
         tensor = tensor.detach().resolve_conj().resolve_neg()
     if _dense(tensor) and tensor.untyped_storage().nbytes() == tensor.nbytes:
@@ -176,7 +176,7 @@ def owned(tensor: Tensor) -> Tensor:
 
 
 def _dense(tensor: Tensor) -> bool:
-    """Whether the elements lie side by side in some order of the axes."""
+    """Whether the elements are contiguous in some order of the axes."""
     step = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size != 1 and stride != step:

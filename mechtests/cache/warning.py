@@ -1,12 +1,12 @@
-"""How the cache tells what went wrong. Nothing that does is an error: a tensor that is not found is computed."""
+"""How the cache reports problems. None is an error: a tensor that is not found is computed."""
 
 import warnings
 
 
 class CacheWarning(UserWarning):
-    """The cache could not keep, find or trust a tensor."""
+    """The cache could not store or read a tensor, or found it damaged."""
 
 
 def warn(message: str) -> None:
-    """Tell ``message`` to whoever uses the library. The plugin tells it at the end of the run instead, see there."""
+    """Report ``message`` as a warning. The pytest plugin reports it at the end of the run instead."""
     warnings.warn(message, CacheWarning, stacklevel=2)

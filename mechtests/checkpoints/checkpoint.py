@@ -1,6 +1,6 @@
 """Checkpoints on disk: one safetensors file of weights, with its provenance in the header.
 
-Nothing here ever unpickles. Whatever is wrong with a file is told in one :class:`CheckpointError`.
+Nothing here ever unpickles. Any problem with a file is reported as a :class:`CheckpointError`.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ class Checkpoint:
 
 
 def save(path: Path, module: nn.Module, provenance: Provenance) -> None:
-    """Write ``module``'s weights and their provenance to ``path``, whole or not at all."""
+    """Write ``module``'s weights and their provenance to ``path`` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     header = json.dumps({"schema": SCHEMA, **asdict(provenance)}, sort_keys=True)
     # Copies, because safetensors takes no two weights that share their memory.
@@ -139,7 +139,7 @@ def read_weights(path: Path) -> Weights:
         tensors = tensors_in(content)
     except SafetensorError as error:
         raise CheckpointError(
-            f"{path}: not a whole safetensors file ({error}). It may be truncated: fetch or train it again."
+            f"{path}: not a complete safetensors file ({error}). It may be truncated: fetch or train it again."
         ) from error
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     sha256, metadata = hashlib.sha256(content).hexdigest(), header.get("__metadata__") or {}

@@ -1,4 +1,4 @@
-"""The command line: ``mechtests SUBCOMMAND``. Each file here adds the parser of one."""
+"""The command line: ``mechtests SUBCOMMAND``. Each module here adds the parser of one subcommand."""
 
 import argparse
 import sys
@@ -37,8 +37,8 @@ SUBCOMMANDS: list[Callable[[Commands], None]] = [
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the command line understands."""
-    whole = argparse.ArgumentParser(prog="mechtests", description="Mechanistic claims about models, put to the test.")
+    """The parser of the whole command line."""
+    whole = argparse.ArgumentParser(prog="mechtests", description="Mechanistic claims about models as tests.")
     commands = whole.add_subparsers(required=True, metavar="SUBCOMMAND")
     for add in SUBCOMMANDS:
         add(commands)
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line: 0, or 1 where a comparison found a regression, or 2 after an error, printed on one line."""
+    """Run the command line, and return 0, 1 after a regression, or 2 after an error, which is printed on one line."""
     given = parser().parse_args(arguments)
     try:
         code: int | None = given.run(given)

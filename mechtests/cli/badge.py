@@ -17,9 +17,9 @@ from mechtests.results.side import ComparisonError, side_named, side_of
 
 def add_badge(commands: Commands) -> None:
     parser = commands.add_parser("badge", help="write a status badge (SVG) of a results file")
-    parser.add_argument("results", type=Path, metavar="RESULTS.json", help="a file that a run wrote")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where the image goes")
-    parser.add_argument("--baseline", metavar="FILE", help="tell what was lost since, as verify does")
+    parser.add_argument("results", type=Path, metavar="RESULTS.json", help="the results file of a run")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write the image")
+    parser.add_argument("--baseline", metavar="FILE", help="also show how many were lost since this baseline")
     add_place(parser)
     parser.set_defaults(run=write_badge)
 

@@ -1,4 +1,4 @@
-"""``mechtests cache``: what runs keep on disk."""
+"""``mechtests cache``: the cache on disk."""
 
 import argparse
 import time
@@ -10,13 +10,13 @@ from mechtests.cli.pytest_config import Commands, default_paths
 
 
 def add_cache(commands: Commands) -> None:
-    """``mechtests cache info``, ``mechtests cache clear``: what runs keep on disk."""
-    actions = commands.add_parser("cache", help="what runs keep on disk").add_subparsers(
+    """``mechtests cache info``, ``mechtests cache clear``: the cache on disk."""
+    actions = commands.add_parser("cache", help="inspect or clear the cache on disk").add_subparsers(
         required=True, metavar="ACTION"
     )
     for name, run, does in [
-        ("info", cache_info, "tell where it is and what it holds"),
-        ("clear", cache_clear, "remove all that it holds"),
+        ("info", cache_info, "show its folder and its contents"),
+        ("clear", cache_clear, "remove its contents"),
     ]:
         action = actions.add_parser(name, help=does)
         action.add_argument(

@@ -16,9 +16,9 @@ def add_card(commands: Commands) -> None:
         help="write the verdicts on a checkpoint into its model card",
         description="Updates the model-index of a README's front matter, and a section between two markers.",
     )
-    parser.add_argument("results", type=Path, metavar="RESULTS.json", help="a file that a run wrote")
-    parser.add_argument("card", type=Path, metavar="README.md", help="the model card; it is made where there is none")
-    parser.add_argument("--checkpoint", metavar="NAME", help="which one, by name or sha256, where several were judged")
+    parser.add_argument("results", type=Path, metavar="RESULTS.json", help="the results file of a run")
+    parser.add_argument("card", type=Path, metavar="README.md", help="the model card; created if it does not exist")
+    parser.add_argument("--checkpoint", metavar="NAME", help="if several were judged: which one, by name or sha256")
     parser.set_defaults(run=write_card)
 
 
@@ -35,7 +35,7 @@ def write_card(given: argparse.Namespace) -> None:
     except CardError as error:
         raise CommandError(f"{given.card}: {error}") from error
     except UnicodeDecodeError as error:
-        raise CommandError(f"{given.card}: not text in UTF-8. Save it as such first.") from error
+        raise CommandError(f"{given.card}: not UTF-8 text. Convert it first.") from error
     except OSError as error:
         raise CommandError(f"{given.card}: {error.strerror}. Name a file that can be written.") from error
     print(given.card)

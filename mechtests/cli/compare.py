@@ -19,24 +19,26 @@ from mechtests.results.side import ComparisonError, side_named
 def add_compare(commands: Commands) -> None:
     parser = commands.add_parser(
         "compare",
-        help="tell what changed between two runs or two checkpoints",
-        description="Exits with 1 where a claim was supported and is not now, with 0 where none was.",
+        help="show what changed between two runs or two checkpoints",
+        description="Exits with 1 if a claim was supported and is not now, otherwise with 0.",
     )
     parser.add_argument(
         "before",
         metavar="A",
-        help="a results file, a record of verdicts such as reports/baseline.json, or what the ledger has: "
-        "the first digits of a run, a checkpoint's name, or the first digits of its sha256",
+        help="a results file, a baseline such as reports/baseline.json, or an entry of the ledger: the first "
+        "digits of a run's id, a checkpoint's name, or the first digits of its sha256",
     )
-    parser.add_argument("after", metavar="B", help="the same, of later")
-    parser.add_argument("--ignore-missing", action="store_true", help="a claim that B does not judge is no regression")
+    parser.add_argument("after", metavar="B", help="the later side, given in the same way")
+    parser.add_argument(
+        "--ignore-missing", action="store_true", help="do not count claims that B does not judge as regressions"
+    )
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page")
     add_place(parser)
-    parser.set_defaults(run=tell_changes)
+    parser.set_defaults(run=show_changes)
 
 
-def tell_changes(given: argparse.Namespace) -> int:
+def show_changes(given: argparse.Namespace) -> int:
     ledger = cache(lambda: ledger_of(given))
     try:
         sides = [side_named(name, ledger) for name in (given.before, given.after)]

@@ -1,5 +1,5 @@
-"""What a user did wrong."""
+"""Errors of the user."""
 
 
 class CommandError(Exception):
-    """What the user asked for cannot be done: what was expected, what was found, what to do."""
+    """The request cannot be carried out: what was expected, what was found, what to do."""

@@ -14,25 +14,25 @@ from mechtests.results.record import finding_name
 
 SHOWN = 30
 DIGITS = 10
-"""So many digits of a run's id are shown; the first of them name it."""
+"""Digits of a run's id that are shown; the first few identify it."""
 
 
 def add_history(commands: Commands) -> None:
     history = commands.add_parser(
         "history",
-        help="tell the runs in the ledger, or the verdicts of a claim or a checkpoint",
-        description="Without --claim and --checkpoint: the runs, the newest first. With one of them: verdicts.",
+        help="list the runs in the ledger, or the verdicts of a claim or a checkpoint",
+        description="Lists runs, the newest first; with --claim or --checkpoint, verdicts.",
     )
     history.add_argument("--claim", metavar="GLOB", help="verdicts of these claims, as in 'subtraction/default-plus/*'")
     history.add_argument(
         "--checkpoint", metavar="NAME", help="verdicts on this checkpoint: a name, a glob, or digits of its sha256"
     )
     history.add_argument(
-        "--limit", type=_positive, default=SHOWN, metavar="N", help="so many at most (default %(default)s)"
+        "--limit", type=_positive, default=SHOWN, metavar="N", help="list at most N (default %(default)s)"
     )
     history.add_argument("--add", nargs="+", type=Path, default=[], metavar="RESULTS.json", help="add these runs first")
     add_place(history)
-    history.set_defaults(run=tell_history)
+    history.set_defaults(run=show_history)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def ledger_of(given: argparse.Namespace) -> Ledger:
     """The ledger that the user named, or that of pytest's runs here.
 
     Raises:
-        CommandError: what is named cannot be one.
+        CommandError: the name is not that of a ledger.
     """
     try:
         return Ledger(given.claims_history or default_paths("--claims-history").history)
@@ -53,12 +53,12 @@ def ledger_of(given: argparse.Namespace) -> Ledger:
         raise CommandError(str(error)) from error
 
 
-def tell_history(given: argparse.Namespace) -> None:
+def show_history(given: argparse.Namespace) -> None:
     documents = [read_results(path) for path in given.add]
     ledger = ledger_of(given)
     try:
         for path, document in zip(given.add, documents, strict=True):
-            print(f"{path}: {'added' if ledger.add(document) else 'was in the ledger already'}")
+            print(f"{path}: {'added' if ledger.add(document) else 'already in the ledger'}")
         if given.claim is None and given.checkpoint is None:
             _print_runs(ledger.runs(given.limit))
         else:
@@ -69,7 +69,7 @@ def tell_history(given: argparse.Namespace) -> None:
 
 def _print_runs(runs: Sequence[PastRun]) -> None:
     if not runs:
-        print("no run is in the ledger yet")
+        print("the ledger has no runs yet")
         return
     rows = []
     for run in runs:
@@ -83,7 +83,7 @@ def _print_runs(runs: Sequence[PastRun]) -> None:
 
 def _print_verdicts(records: Sequence[PastVerdict]) -> None:
     if not records:
-        print("no such verdict is in the ledger")
+        print("the ledger has no such verdict")
         return
     rows = []
     for record in records:
@@ -96,5 +96,5 @@ def _print_verdicts(records: Sequence[PastVerdict]) -> None:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer, 1 or more, found {text!r}")
     return int(text)

@@ -15,8 +15,8 @@ def add_import(commands: Commands) -> None:
     systems = commands.add_parser("import", help="turn published weights into a checkpoint").add_subparsers(
         required=True, metavar="SYSTEM"
     )
-    odeformer = systems.add_parser("odeformer", help="odeformer.pt, as the odeformer package downloads it")
-    odeformer.add_argument("path", type=Path, metavar="PATH", help="the file; nothing in it is run")
+    odeformer = systems.add_parser("odeformer", help="odeformer.pt, as downloaded by the odeformer package")
+    odeformer.add_argument("path", type=Path, metavar="PATH", help="the file; no code in it is run")
     odeformer.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="the checkpoint (default: beside PATH, .safetensors)"
     )
@@ -46,7 +46,7 @@ def add_fetch(commands: Commands) -> None:
 def fetch_odeformer(given: argparse.Namespace) -> None:
     given.path = given.output.with_suffix(".pt")
     if given.path.exists():
-        print(f"{given.path} is there already and is not downloaded again")
+        print(f"{given.path} exists and is not downloaded again")
     else:
         print(f"downloading {PUBLISHED_SIZE} from {PUBLISHED_ADDRESS} to {given.path}", flush=True)
         _download(PUBLISHED_ADDRESS, given.path)
@@ -64,7 +64,7 @@ def _download(address: str, target: Path) -> None:
     unfinished = target.with_suffix(".part")
     try:
         done = gdown.download(address, str(unfinished), quiet=False)
-    except Exception as error:  # gdown and what it is made of raise all kinds
+    except Exception as error:  # gdown and its dependencies raise exceptions of many kinds
         done, reason = None, str(error).strip().splitlines()[:1]
     else:
         reason = []

@@ -1,4 +1,4 @@
-"""What several subcommands take and ask."""
+"""pytest's configuration, which several subcommands need."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ Commands = Any
 
 
 def default_paths(option: str) -> Paths:
-    """Where a run of ``pytest`` that is started here reads and writes.
+    """The paths that a run of ``pytest`` in the current folder reads and writes.
 
     Args:
-        option: what the user can give instead, named where pytest does not start.
+        option: the option that the user can give instead; named in the error.
     """
     try:
         return paths_of_runs()
     except ConfigurationError as error:
-        raise CommandError(f"pytest does not start here ({error}). Name the place with {option}.") from error
+        raise CommandError(f"pytest does not start here ({error}). Give the path with {option}.") from error

@@ -1,4 +1,4 @@
-"""``mechtests report``: the page of results files."""
+"""``mechtests report``: the HTML report of results files."""
 
 import argparse
 from pathlib import Path
@@ -10,11 +10,11 @@ from mechtests.results.document import read_results
 
 
 def add_report(commands: Commands) -> None:
-    """``mechtests report RESULTS.json… -o DIR``: the page of one or several results files."""
-    report = commands.add_parser("report", help="write the page to read of results files")
-    report.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="a file that a run wrote")
+    """``mechtests report RESULTS.json… -o DIR``: the HTML report of one or several results files."""
+    report = commands.add_parser("report", help="write the HTML report of results files")
+    report.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="the results file of a run")
     report.add_argument(
-        "-o", "--output", type=Path, default=Path(), metavar="DIR", help="where index.html goes (default: here)"
+        "-o", "--output", type=Path, default=Path(), metavar="DIR", help="where to write index.html (default: here)"
     )
     report.set_defaults(run=write_report)
 

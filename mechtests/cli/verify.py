@@ -1,4 +1,4 @@
-"""``mechtests verify``: judge checkpoints, and say whether they lost a mechanism."""
+"""``mechtests verify``: judge checkpoints, and check whether they lost a mechanism."""
 
 import argparse
 from functools import cache
@@ -15,15 +15,15 @@ from mechtests.results.side import ComparisonError, Side, side_named
 
 FOLDER = Path("reports/verify")
 WRONG = (CheckpointError, ComparisonError, LedgerError, VerifyError)
-"""What a user can put right, told in one line."""
+"""Errors that the user can correct, reported in one line."""
 
 
 def add_verify(commands: Commands) -> None:
     parser = commands.add_parser(
         "verify",
-        help="judge checkpoints, and say whether they lost a mechanism",
+        help="judge checkpoints, and check whether they lost a mechanism",
         description="Runs the claims of the checkpoints' system and writes a report. With --baseline, exits with 1 "
-        "where a claim was supported and is not now. pytest takes more options from the variable PYTEST_ADDOPTS.",
+        "if a claim was supported and is not now. Pass further pytest options in the variable PYTEST_ADDOPTS.",
     )
     parser.add_argument(
         "checkpoints",
@@ -37,21 +37,23 @@ def add_verify(commands: Commands) -> None:
         metavar="NAME",
         help="compare with the baseline's checkpoint of this name or sha256, not its counterpart",
     )
-    parser.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="DIR", help="where all goes (%(default)s)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=FOLDER, metavar="DIR", help="where to write (default %(default)s)"
+    )
     parser.set_defaults(run=verify_checkpoints)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """What ``verify`` and ``watch`` both take."""
+    """Add the arguments that ``verify`` and ``watch`` share."""
     parser.add_argument(
         "--baseline",
         metavar="FILE",
-        help="what to compare with: a results file, a record of verdicts, or what the ledger has, as compare takes it",
+        help="what to compare with: a results file, a baseline, or an entry of the ledger, as in compare",
     )
     parser.add_argument("-k", dest="select", metavar="EXPRESSION", help="select claims, as pytest does")
     parser.add_argument("--claims", type=Path, metavar="PATH", help="where the claims are (default: claims/SYSTEM)")
     add_place(parser)
-    parser.add_argument("--no-claims-history", action="store_true", help="add the run to no ledger")
+    parser.add_argument("--no-claims-history", action="store_true", help="do not add the run to the ledger")
 
 
 def run_of(given: argparse.Namespace) -> Run:
@@ -70,7 +72,7 @@ def verify_checkpoints(given: argparse.Namespace) -> int:
     if given.against and not given.baseline:
         raise CommandError("--against names a checkpoint of the baseline. Add --baseline FILE.")
     try:
-        # What to compare with is read first: what is wrong with it need not wait for the claims.
+        # The baseline is read first, so that an error in it is found before the claims are judged.
         baseline = baseline_of(given)
         if baseline and given.against:
             baseline = baseline.on(given.against)

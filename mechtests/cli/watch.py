@@ -21,15 +21,21 @@ def add_watch(commands: Commands) -> None:
         "watch",
         help="judge checkpoints as they appear in a folder",
         description="Judges each .safetensors file once, by its content, and compares it with the one before it. Ends "
-        "with Ctrl-C. Exits with 1 where a claim was supported and was not on a later checkpoint.",
+        "with Ctrl-C. Exits with 1 if a claim was supported and is not on a later checkpoint.",
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where checkpoints appear, at any depth")
     add_run(parser)
-    parser.add_argument("-o", "--output", type=Path, default=FOLDER, metavar="DIR", help="where all goes (%(default)s)")
     parser.add_argument(
-        "--every", type=float, default=EVERY, metavar="SECONDS", help="how often to look (default %(default)g)"
+        "-o", "--output", type=Path, default=FOLDER, metavar="DIR", help="where to write (default %(default)s)"
     )
-    parser.add_argument("--once", action="store_true", help="judge what is there, and end")
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=EVERY,
+        metavar="SECONDS",
+        help="how often to scan the folder (default %(default)g)",
+    )
+    parser.add_argument("--once", action="store_true", help="judge the checkpoints that are there, and exit")
     parser.set_defaults(run=watch_folder)
 
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 from mechtests.files.atomic import atomic_write, write_bytes, write_text
 

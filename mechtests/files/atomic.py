@@ -1,4 +1,4 @@
-"""Writing a file so that a reader sees the old content or the new, never a part of it."""
+"""Atomic writing: a reader sees the old content of a file or the new, never a part of it."""
 
 import os
 import uuid
@@ -12,12 +12,12 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Replace ``path`` by what the block writes, or leave it as it is when the block raises.
 
     The block writes to another file in the same folder, whose name ends in 32 hexadecimal digits and ``.tmp``, so that
-    several threads and processes can write the same file at once: one of them comes last, and nobody sees a mixture.
+    several threads and processes can write the same file at once: the last one wins, and no reader sees a mixture.
 
     Args:
         path: the file to write; its folder must exist.
-        durable: whether the content is forced to the disk before the file gets its name, so that a power failure leaves
-            the old content or the new. Without it, only a killed process does.
+        durable: whether the content is forced to the disk before the file is renamed, so that the file is intact even
+            after a power failure. Otherwise it is intact only after the process is killed.
 
     Yields:
         The path to write to.
@@ -35,12 +35,12 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` atomically and durably; folders that are missing are made."""
+    """Write ``content`` to ``path`` atomically and durably; creates missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` in UTF-8 to ``path`` atomically and durably, its line ends as they are; makes missing folders."""
+    """Write ``text`` in UTF-8 to ``path`` atomically and durably, line ends unchanged; creates missing folders."""
     write_bytes(path, text.encode("utf-8"))

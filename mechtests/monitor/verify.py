@@ -1,4 +1,4 @@
-"""Judging checkpoints for scripts: the claims of their system, a report, and what changed since a baseline."""
+"""Judging checkpoints from scripts: the claims of their system, a report, and the changes since a baseline."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ RESULTS, PAGE, CHANGES = "results.json", "index.html", "changes.html"
 SUMMARY, JUNIT, BADGE = "summary.md", "junit.xml", "badge.svg"
 
 _JUDGED = (0, 1)
-"""pytest's exit codes of a run in which claims were judged: all as on record, or not."""
+"""pytest's exit codes of a run in which claims were judged: all as recorded, or not."""
 
 _NO_TESTS = 5
 
@@ -58,9 +58,9 @@ class Run:
     """How claims are judged.
 
     Attributes:
-        claims: where they are; by default ``claims/KIND`` or ``claims``, else where pytest looks.
-        select: an expression that selects some of them, as pytest's ``-k`` takes it.
-        history: the arguments that say which ledger the run is added to.
+        claims: their path; by default ``claims/KIND`` or ``claims``, otherwise pytest's default.
+        select: an expression that selects some of them, as for pytest's ``-k``.
+        history: the arguments that name the ledger to which the run is added.
     """
 
     claims: Path | None = None
@@ -71,19 +71,18 @@ class Run:
 def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None = None) -> Verified:
     """Judge checkpoints, and write to ``folder`` the report, the results, JUnit XML, a summary and a badge.
 
-    pytest runs as a process of its own and writes to standard error.
+    pytest runs in a separate process and writes to standard error.
 
     Args:
-        named: the checkpoints' paths, or ``KIND=PATH`` as pytest's ``--checkpoint`` takes them, for files without
-            provenance.
+        named: the checkpoints' paths, or ``KIND=PATH`` as for pytest's ``--checkpoint``, for files without provenance.
         folder: where to write.
         run: how claims are judged.
-        baseline: what to compare with. Where only some claims are selected, the others are not missed.
+        baseline: what to compare with. If only some claims are selected, the others do not count as missing.
 
     Raises:
         CheckpointError: a checkpoint cannot be used.
         ComparisonError: the baseline has nothing in common with them.
-        VerifyError: no claim could be judged, or a kind's claims would lie outside of ``claims``.
+        VerifyError: no claim could be judged, or a kind's claims would be outside of ``claims``.
     """
     checkpoints = [_named(one) for one in named]
     kinds = list(dict.fromkeys(one.kind for one in checkpoints))
@@ -104,7 +103,7 @@ def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None =
     if code == _NO_TESTS:
         raise VerifyError(f"no claim of {', '.join(kinds)} was selected. Name the folder with --claims, or change -k.")
     if code not in _JUDGED or not (folder / RESULTS).exists():
-        raise VerifyError(f"pytest ended with code {code}, and its output says why.")
+        raise VerifyError(f"pytest ended with code {code}; its output says why.")
     document = read_results(folder / RESULTS)
     _check_judged(document, checkpoints)
     comparison = None
@@ -118,7 +117,7 @@ def verify(named: Sequence[str], folder: Path, run: Run, baseline: Side | None =
 class _Named(NamedTuple):
     kind: str
     path: Path
-    sha256: str | None  # known where the file names its own system
+    sha256: str | None  # known if the file names its own system
 
 
 def _named(named: str) -> _Named:
@@ -144,7 +143,7 @@ def _places(kinds: Sequence[str], given: Path | None) -> list[Path]:
     for folder in own:
         # Pytest runs the conftest.py that it finds in a folder.
         if claims.resolve() not in folder.resolve().parents:
-            raise VerifyError(f"{folder}: lies outside {claims}, so nothing of it is run. Name it with --claims.")
+            raise VerifyError(f"{folder}: is outside {claims}, so its claims are not run. Name it with --claims.")
     if all(folder.is_dir() for folder in own):
         return own
     return [claims] if claims.is_dir() else []
@@ -177,7 +176,7 @@ def _weights_name(change: Change) -> str:
 
 
 def badge_of(document: ResultsDocument, comparison: Comparison | None = None) -> str:
-    """The badge of a results file: how many of its verdicts are supported, and how many were lost since a baseline."""
+    """The badge of a results file: how many verdicts are supported, and how many were lost since a baseline."""
     counts = Counter[str](claim["verdict"] for claim in document["claims"])
     supported = f"{counts['supported']} of {counts.total() - counts['untested']} supported"
     if comparison is None:

@@ -1,4 +1,4 @@
-"""Judging checkpoints as a training run writes them: each once, by its content, over restarts."""
+"""Judging checkpoints as a training run writes them: each once, by its content, also after restarts."""
 
 import hashlib
 import json
@@ -27,16 +27,16 @@ class WatchError(Exception):
 
 @dataclass
 class Watch:
-    """Judges the checkpoints of a folder, and of those within it.
+    """Judges the checkpoints of a folder and its subfolders.
 
-    ``watched.json`` in the output folder lists what was judged, so that a restart judges nothing twice.
+    ``watched.json`` in the output folder lists the judged checkpoints, so that a restart judges none twice.
 
     Attributes:
         folder: where checkpoints appear.
-        output: where a folder with a report goes for each.
+        output: the folder in which each checkpoint gets a folder with its report.
         run: how claims are judged.
-        baseline: what each is compared with; by default the one judged before it, of the same system.
-        tell: called with a line of text for what happens.
+        baseline: what each is compared with; by default the checkpoint of the same system that was judged before it.
+        tell: called with a line of text for each event.
     """
 
     folder: Path
@@ -50,9 +50,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
-            raise WatchError(
-                f"{self.folder}: no such folder. Make it first, or name the one that checkpoints appear in."
-            )
+            raise WatchError(f"{self.folder}: no such folder. Create it, or name the one in which checkpoints appear.")
         memory = self.output / MEMORY
         try:
             content = json.loads(memory.read_text(encoding="utf-8"))
@@ -67,16 +65,16 @@ class Watch:
             ) from error
 
     def look(self) -> list[Verified]:
-        """Judge every checkpoint that is whole and new, in the order in which they were written.
+        """Judge every checkpoint that is complete and new, in the order in which they were written.
 
-        An incomplete file is looked at again next time. One that cannot be judged is reported once.
+        An incomplete file is retried at the next call. One that cannot be judged is reported once.
         """
         judged = []
         for path in self._files():
             why = unfinished(path)
             if why is not None:
                 if self._unfinished.get(path) != why:
-                    self.tell(f"{path}: not whole yet ({why}); looked at again later")
+                    self.tell(f"{path}: incomplete ({why}); retried later")
                 self._unfinished[path] = why
                 continue
             self._unfinished.pop(path, None)
@@ -99,24 +97,24 @@ class Watch:
             return None
         judged = {claim["checkpoint"]["sha256"] for claim in verified.document["claims"] if claim["checkpoint"]}
         if sha256 not in judged:
-            return None  # it was replaced while it was judged; what is there now is looked at next
+            return None  # replaced while it was judged; the new file is judged next
         systems = sorted({claim["system"] for claim in verified.document["claims"]})
         self._judged[sha256] = {"name": path.stem, "results": str((folder / RESULTS).absolute()), "systems": systems}
         write_text(self.output / MEMORY, json.dumps({"schema": SCHEMA, "judged": self._judged}, indent=1) + "\n")
         return verified
 
     def _files(self) -> list[Path]:
-        """The checkpoints there are, in the order in which they were written."""
+        """The checkpoints in the folder, in the order in which they were written."""
         files = []
         for path in self.folder.rglob("*.safetensors"):
             try:
                 files.append((path.stat().st_mtime_ns, path))
             except FileNotFoundError:
-                continue  # gone since
+                continue  # removed since
         return [path for _, path in sorted(files)]
 
     def _last(self, path: Path) -> Side | None:
-        """The checkpoint judged before, of the same system as the one at ``path``."""
+        """The last judged checkpoint of the same system as the one at ``path``."""
         system = read(path)[0].provenance.system
         for about in reversed(self._judged.values()):
             if system in about.get("systems", ()):
@@ -129,14 +127,14 @@ class Watch:
 
 
 def unfinished(path: Path) -> str | None:
-    """Why the safetensors file at ``path`` is not whole; ``None`` where its size is what its header says."""
+    """Why the safetensors file at ``path`` is incomplete; ``None`` if its size matches its header."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
             length = int.from_bytes(start, "little")
             if len(start) < 8 or not 2 <= length <= min(size - 8, _HEADER_AT_MOST):
-                return f"{size:,} bytes without a whole header"
+                return f"{size:,} bytes without a complete header"
             header = json.loads(file.read(length))
         ends = [part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"]
         expected = 8 + length + max(ends, default=0)
@@ -152,4 +150,4 @@ def _sha256(path: Path) -> str | None:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return None  # gone since
+        return None  # removed since

@@ -31,11 +31,11 @@ CARD_HEIGHT = 720
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """The verdict on one claim; it prints as three lines, and a notebook shows it as the report does.
+    """The verdict on one claim; it prints as three lines, and a notebook displays it as in the report.
 
     Attributes:
         judgement: the verdict and all that it rests on.
-        document: the same as a results file, of the form that ``results.schema.json`` describes.
+        document: the same as a results file, in the format described by ``results.schema.json``.
     """
 
     judgement: Judgement
@@ -43,22 +43,22 @@ class JudgedClaim:
 
     @property
     def verdict(self) -> Verdict:
-        """What the claim came to."""
+        """The verdict."""
         return self.judgement.verdict
 
     @property
     def estimate(self) -> Estimate | None:
-        """What was observed; ``None`` where there was nothing to observe."""
+        """The estimate; ``None`` if there was nothing to measure."""
         return self.judgement.estimate
 
     @property
     def controls(self) -> tuple[ControlResult, ...]:
-        """What was observed where the claim should not hold; empty where the region alone decided."""
+        """The controls' results; empty if the region alone decided."""
         return self.judgement.controls
 
     @property
     def reason(self) -> str | None:
-        """Why the claim came to its verdict, where the region alone does not say it."""
+        """The reason for the verdict, unless it follows from the region alone."""
         return self.judgement.reason
 
     def __repr__(self) -> str:
@@ -98,12 +98,12 @@ def judge(
     Args:
         claim_test: a function decorated with :func:`mechtests.claim`.
         seed: decides every random draw.
-        budget: the greatest number of units to sample.
+        budget: the largest number of units to sample.
         **arguments: the test's arguments by name, all but ``evidence``: the system under test, and its parameters,
-            which may be left out where they have a default.
+            which may be omitted if they have a default.
 
     Raises:
-        ClaimError: ``claim_test`` states no claim, or the arguments are not those that it takes.
+        ClaimError: ``claim_test`` states no claim, or does not take these arguments.
     """
     claim = claim_of(claim_test)
     name = getattr(claim_test, "__name__", repr(claim_test))

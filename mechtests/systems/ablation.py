@@ -1,4 +1,4 @@
-"""Ablations of components: heads, neurons, positions and whole sites, as the edits that a pass takes."""
+"""Ablations of components: heads, neurons, positions and whole sites, as edits."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal

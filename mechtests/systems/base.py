@@ -1,4 +1,4 @@
-"""What every system offers: a module, where its weights came from, and twins of it to compare with."""
+"""The base of all systems: a module, the provenance of its weights, and twins of it to compare with."""
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,20 +20,20 @@ __all__ = ["ChangedWeightsError", "Derived", "Head", "System"]
 
 
 class System(ForwardPasses):
-    """A trained model and the task it does. Wrap any ``torch.nn.Module``, or derive an adapter that knows its insides.
+    """A trained model and the task it does. Wrap any ``torch.nn.Module``, or derive an adapter for its internals.
 
-    The module is put into evaluation mode and its weights stop asking for gradients. Two systems are equal when their
+    The module is put into evaluation mode and its weights no longer require gradients. Two systems are equal when their
     weights and architecture are.
 
     Attributes:
         name: the system's name, the first part of its claims' ids.
         module: the model, in evaluation mode.
-        checkpoint: where the weights came from; ``None`` for weights that are in no file.
-        identity: tells these weights from all others: a sha256, or how a twin was made.
+        checkpoint: the provenance of the weights; ``None`` for weights that are in no file.
+        identity: identifies the weights: a sha256, or how a twin was made.
         cache: activations already computed in this run.
         axes: by site, the names of its activation's axes, which edits and parts select on.
-        derived: sites that are worked out from others.
-        batch_bytes: what the tensors made in one batch of a forward pass may take together.
+        derived: sites that are computed from others.
+        batch_bytes: the most bytes that the tensors made in one batch of a forward pass may take together.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class System(ForwardPasses):
         return ()
 
     def fresh_module(self) -> nn.Module:
-        """The same architecture with weights drawn anew, as before training.
+        """The same architecture with newly initialised weights, as before training.
 
-        This one calls ``reset_parameters`` of every layer. Override it where the architecture initialises otherwise.
+        This one calls ``reset_parameters`` of every layer. Override it if the initialisation differs.
 
         Raises:
             NotImplementedError: some layer with weights has no ``reset_parameters``.
@@ -87,7 +87,7 @@ class System(ForwardPasses):
         return redrawn(self.module, type(self).__name__)
 
     def untrained(self, seed: int) -> Self:
-        """A twin of the same architecture with freshly drawn weights; the seed decides them, whatever the device.
+        """A twin with newly initialised weights; the seed determines them, whatever the device.
 
         Twins are cached: every claim about this system is compared with the same ones.
         """
@@ -103,7 +103,7 @@ class System(ForwardPasses):
         return self._twin(permuted(self.module, seed), f"shuffled:{self.identity}:{seed}")
 
     def head(self, head: Head) -> Place:
-        """Where a head's output is, to be read or changed: ``zero(system.head(Head(2, 7)))``.
+        """The place of a head's output, to be read or changed: ``zero(system.head(Head(2, 7)))``.
 
         Raises:
             SiteError: the system has no heads.

@@ -1,4 +1,4 @@
-"""The sites of a system: its submodules, and those that are worked out from them."""
+"""The sites of a system: its submodules, and those that are derived from them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from mechtests.activations.interventions import Axes
 
 @dataclass(frozen=True)
 class Derived:
-    """A site that no submodule returns, worked out from others when it is asked for.
+    """A site that no submodule returns, computed from others when it is read.
 
     Attributes:
-        sources: the sites that it is worked out from, which may be derived themselves.
+        sources: the sites that it is computed from, which may be derived themselves.
         compute: from the system and the activations there to this one's.
         axes: the names of its axes.
     """

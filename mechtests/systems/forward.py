@@ -15,7 +15,7 @@ from mechtests.systems.derived import Derived, sites_of
 from mechtests.systems.weights import architecture_of, version_of
 
 _FEW = 64
-"""Inputs that are run at once without asking how much memory they take."""
+"""Up to this many inputs are run in one batch without measuring their memory."""
 
 
 class ChangedWeightsError(Exception):
@@ -28,11 +28,11 @@ class ForwardPasses:
     Attributes:
         name: the system's name.
         module: the model, in evaluation mode.
-        identity: tells these weights from all others.
+        identity: identifies the weights.
         cache: activations already computed in this run.
         axes: by site, the names of its activation's axes, which edits and parts select on.
-        derived: sites that are worked out from others.
-        batch_bytes: what the tensors made in one batch of a forward pass may take together.
+        derived: sites that are computed from others.
+        batch_bytes: the most bytes that the tensors made in one batch of a forward pass may take together.
     """
 
     name: str
@@ -56,25 +56,25 @@ class ForwardPasses:
 
     @cached_property
     def architecture(self) -> str:
-        """Tells modules made of the same layers with the same weight shapes from all others."""
+        """Identifies the layers and the shapes of their weights."""
         return architecture_of(self.module)
 
     def forward(self, *inputs: Tensor, **arguments: Any) -> object:
-        """How the module is called with inputs; a system whose module is called otherwise overrides this."""
+        """Call the module with inputs; a system whose module is called in another way overrides this."""
         return self.module(*inputs, **arguments)
 
     def sites(self) -> dict[str, str]:
-        """What :meth:`activations` can be asked for: by site, the names of its activation's axes, in the pass's order.
+        """The sites that :meth:`activations` can read, in the pass's order, and the names of their activations' axes.
 
-        Submodules come first, then their inputs (``PATH:input``) where the system names their axes, then derived sites.
-        Where no names are known, the axes are ``""`` and parts cannot be selected. A pass need not reach every site.
+        Submodules come first, then their inputs (``PATH:input``) if the system names their axes, then derived sites.
+        If no names are known, the axes are ``""`` and parts cannot be selected. A pass need not reach every site.
         """
         return sites_of(self.module, self.axes, self.derived)
 
     def output(self, *inputs: Tensor, **arguments: Any) -> Any:
-        """What the module itself returns for ``inputs``: without hooks, batches or the cache.
+        """The module's own output for ``inputs``: without hooks, batches or the cache.
 
-        For checks that what :meth:`activations` gives is what the model computes.
+        For checking that :meth:`activations` returns what the model computes.
         """
         with torch.inference_mode():
             return self._called(arguments)(*inputs)
@@ -89,16 +89,16 @@ class ForwardPasses:
     ) -> dict[str | Place, Tensor]:
         """Activations at ``sites`` for ``inputs``, from the cache or one forward pass.
 
-        The pass goes no further than the last site asked for. It is cut into batches by the system's ``batch_bytes``,
-        which changes no number where :func:`~mechtests.activations.capture.batches` says so. What comes from the
-        cache is what the same weights gave for the same inputs, edits and arguments, whatever they are called.
+        The pass ends at the last requested site. It is split into batches by ``batch_bytes``, which does not change the
+        numbers under the conditions of :func:`~mechtests.activations.capture.batches`. The cache is keyed
+        by content: the same weights, inputs, edits and arguments, whatever they are called.
 
         Args:
-            inputs: what the module is called with: tensors with a row for each input.
+            inputs: what the module is called with: tensors with a row per input.
             sites: which activations, whole or in part; submodules or derived ones.
             edits: changes made on the way, in their order.
-            keep: whether the activations are looked up in the cache and stored there; ``False`` where they are large
-                and only a summary of them is wanted again.
+            keep: whether the activations are looked up in the cache and stored there; ``False`` if they are large and
+                only a summary of them is needed again.
             arguments: further arguments of the module's forward, the same for every input.
 
         Raises:
@@ -114,11 +114,11 @@ class ForwardPasses:
         ablations: Iterable[Edit | Sequence[Edit]],
         **arguments: Any,
     ) -> Iterator[dict[str | Place, Tensor]]:
-        """For each of ``ablations``, the activations at ``sites`` with it made.
+        """The activations at ``sites`` under each of ``ablations``.
 
-        They are those of :meth:`activations`, bit for bit. Submodules whose work is over before the first changed site
-        is reached are run once for all, and not again for each ablation; only where they return a row for each input,
-        and hand nothing on but by what they return.
+        They are those of :meth:`activations`, bit for bit. Submodules that finish before the first changed site is
+        reached run once for all ablations, provided that they return a row per input and pass nothing on except by
+        what they return.
         """
         tensors, asked = as_inputs(inputs), _listed(sites)
         order = calls(self.module, self._called(arguments), tuple(tensor[:_FEW] for tensor in tensors))
@@ -153,7 +153,7 @@ class ForwardPasses:
     ) -> dict[str | Place, Tensor]:
         for edit in edits:
             if (rule := self.derived.get(edit.site)) is not None:
-                raise SiteError(f"{edit}: this site is worked out, and no part of the pass. Change {rule.sources}.")
+                raise SiteError(f"{edit}: this site is derived and not part of the pass. Change {rule.sources}.")
         record(edits)
         self._check_weights()
         key = self._key(inputs, edits, arguments) if keep else None
@@ -193,7 +193,7 @@ class ForwardPasses:
         return reduced() if key is None else self.cache.get_or((*key, site, reduce.__qualname__), reduced)
 
     def _sources(self, site: str | Place) -> tuple[str | Place, ...]:
-        """What a pass must read to give ``site``."""
+        """The submodules that a pass must read to compute ``site``."""
         rule = self.derived.get(at(site).site)
         return (site,) if rule is None else tuple(one for source in rule.sources for one in self._sources(source))
 
@@ -215,7 +215,7 @@ class ForwardPasses:
             )
 
     def _key(self, inputs: Inputs, edits: Sequence[Edit], arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """Tells a pass from all others; ``None`` where there is no telling."""
+        """The cache key of a pass; ``None`` if an argument has no digest."""
         try:
             inputs_digest = digest(inputs, [edit.key for edit in edits], dict(arguments))
         except DigestError:
@@ -224,15 +224,15 @@ class ForwardPasses:
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """Tells this system from every other that may measure otherwise: by weights, their type and place, and code."""
+        """Identifies everything that a measurement depends on: the weights, their dtype and device, and the code."""
         weights = next(self.module.parameters(), torch.empty(0))
-        # Two kinds of system may call the same weights in two ways, and derive otherwise what they call the same.
+        # Two kinds of system may call the same weights differently, and derive sites of the same name differently.
         adapter = f"{type(self).__module__}.{type(self).__qualname__}"
         return self.identity, adapter, self._code, str(weights.dtype), weights.device.type
 
     @cached_property
     def _code(self) -> str:
-        """Tells the code of this kind of system and of its layers from any other."""
+        """Identifies the code of this kind of system and of its layers."""
         kinds: dict[type, None] = dict.fromkeys([type(self), *map(type, self.module.modules())])
         return code_fingerprint(*kinds)
 

@@ -97,7 +97,7 @@ class LanguageModel(System):
     def losses(self, tokens: Int[Tensor, "sequence pos"], *edits: Edit) -> Float[Tensor, "sequence predicted"]:
         """Cross-entropy, in nats, of every token but the first given those before it, with ``edits`` made.
 
-        They are cached, and the logits that they are worked out from are not, which are ``d_vocab`` times as large.
+        They are cached, unlike the logits that they are computed from, which are ``d_vocab`` times as large.
         """
         return self._reduced((tokens,), self.logits_site, edits, _losses)
 

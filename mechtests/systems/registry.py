@@ -202,7 +202,7 @@ class SystemRegistry:
         if ref.null is not None:
             return self._never_trained(self.load(ref._replace(null=None)), ref)
         if ref.path is None:
-            # A report is read on other machines: what lies below the current folder is named from it.
+            # A report is read on other machines: paths below the current folder are given relative to it.
             where = Path(source.default)
             where = where.relative_to(here) if where.is_relative_to(here := Path.cwd()) else where
             return CheckpointError(f"no checkpoint of {ref.kind} at {where}. Get one with: {source.obtain}")

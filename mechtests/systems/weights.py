@@ -1,4 +1,4 @@
-"""What tells the weights and the architecture of a module from all others, and modules with other weights."""
+"""Identities of a module's weights and architecture, and modules with other weights."""
 
 import copy
 import hashlib
@@ -25,7 +25,7 @@ def identity_of(module: nn.Module) -> str:
 def version_of(module: nn.Module) -> list[tuple[int, int]]:
     """Where each weight is, and how often it was changed in place; changes through ``.data`` are not counted.
 
-    It is asked before every pass, and ``module.parameters()`` takes three times as long.
+    It is called before every pass, and ``module.parameters()`` takes three times as long.
     """
     versions = [
         (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
@@ -39,7 +39,7 @@ def version_of(module: nn.Module) -> list[tuple[int, int]]:
 
 
 def redrawn(module: nn.Module, owner: str) -> nn.Module:
-    """A copy with weights drawn anew, by ``reset_parameters`` of every layer that has some.
+    """A copy with newly initialised weights, by ``reset_parameters`` of every layer that has weights.
 
     Raises:
         NotImplementedError: some layer with weights has no ``reset_parameters``; ``owner`` is the system's class.

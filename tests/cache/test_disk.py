@@ -244,7 +244,7 @@ def test_a_file_in_place_of_the_folder_is_refused(folder):
 def test_a_folder_with_other_things_is_refused_and_left_alone(folder):
     folder.mkdir()
     (folder / "thesis.tex").write_text("mine")
-    with pytest.raises(CacheError, match="holds other things than a cache of mechtests"):
+    with pytest.raises(CacheError, match="contains other files than a mechtests cache"):
         Disk(folder)
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
@@ -467,8 +467,8 @@ def test_a_tensor_larger_than_the_budget_is_not_kept_and_nothing_leaves_for_it(f
 
 
 def test_the_folder_is_looked_at_seldom(folder, monkeypatch):
-    looks, plain = [], Disk._look
-    monkeypatch.setattr(Disk, "_look", lambda self, size: looks.append(size) or plain(self, size))
+    looks, plain = [], Disk._scan
+    monkeypatch.setattr(Disk, "_scan", lambda self, size: looks.append(size) or plain(self, size))
     disk = Disk(folder, budget=160_000)
     for number in range(200):
         disk.put(f"{number}", of_bytes(600))

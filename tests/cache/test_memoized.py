@@ -267,5 +267,5 @@ def wrong_field(system) -> Fit:
 
 @pytest.mark.parametrize("function", [wrong_single, wrong_count, wrong_field])
 def test_a_function_that_returns_something_else_than_it_says_is_told(function):
-    with pytest.raises(TypeError, match=f"@memoized {function.__name__}: expected . tensors, as it says"):
+    with pytest.raises(TypeError, match=f"@memoized {function.__name__}: expected . tensors, as its annotation says"):
         memoized(function)(system_with(Cache()))

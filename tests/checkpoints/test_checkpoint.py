@@ -161,7 +161,7 @@ class TestUnusableFiles:
     def test_a_file_cut_short(self, path, share):
         content = path.read_bytes()
         path.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(CheckpointError, match=r"not a whole safetensors file.*truncated"):
+        with pytest.raises(CheckpointError, match=r"not a complete safetensors file.*truncated"):
             read(path)
 
     @pytest.mark.parametrize("missing", [1, 4])
@@ -172,12 +172,12 @@ class TestUnusableFiles:
 
     def test_a_file_with_bytes_after_its_end(self, path):
         path.write_bytes(path.read_bytes() + b"more")
-        with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        with pytest.raises(CheckpointError, match="not a complete safetensors file"):
             read(path)
 
     def test_another_kind_of_file(self, path):
         path.write_text("weights: see the other folder\n" * 10)
-        with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        with pytest.raises(CheckpointError, match="not a complete safetensors file"):
             read(path)
 
     @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -192,7 +192,7 @@ class TestUnusableFiles:
     def test_a_plain_pickle_is_refused_unread(self, tmp_path, protocol):
         file, proof = tmp_path / "toy.safetensors", tmp_path / "proof"
         file.write_bytes(pickle.dumps(Payload(proof), protocol))
-        with pytest.raises(CheckpointError, match="pickle" if protocol >= 2 else "not a whole safetensors file"):
+        with pytest.raises(CheckpointError, match="pickle" if protocol >= 2 else "not a complete safetensors file"):
             read(file)
         assert not proof.exists()
         pickle.loads(file.read_bytes())

@@ -137,7 +137,7 @@ class TestRefused:
     def test_a_file_cut_short(self, folder):
         file = folder / "model.safetensors"
         file.write_bytes(file.read_bytes()[:-4])
-        refused(folder, "not a whole safetensors file")
+        refused(folder, "not a complete safetensors file")
 
     def test_a_shard_that_is_missing(self, sharded):
         (sharded / "second.safetensors").unlink()

@@ -93,7 +93,7 @@ def test_a_folder_that_is_no_cache_is_refused_in_one_line_and_left_alone(here, a
     (here / "mine").mkdir()
     (here / "mine" / "thesis.tex").write_text("")
     for folder, message in [
-        ("mine", "holds other things than a cache of mechtests"),
+        ("mine", "contains other files than a mechtests cache"),
         ("pytest.ini", "expected a folder for the cache, found a file"),
         ("nowhere", "nowhere: no such folder. Leave --dir out"),
     ]:

@@ -120,7 +120,7 @@ class TestCommand:
         [
             (["none.safetensors"], "none.safetensors: no such checkpoint"),
             (["tiny=none.safetensors"], "tiny=none.safetensors: no such checkpoint"),
-            (["conftest.py"], "not a whole safetensors file"),
+            (["conftest.py"], "not a complete safetensors file"),
             (["weights/good.safetensors", "--baseline", "none.json"], "none.json: no such file"),
             (["weights/good.safetensors", "--claims", "nowhere"], "nowhere: no such folder or file of claims"),
             (["weights/good.safetensors", "--against", "x"], "Add --baseline FILE"),
@@ -159,7 +159,7 @@ class TestCommand:
         (suite.path / "claims" / "tiny").symlink_to("../elsewhere")
         code, out, error = command("verify", "weights/good.safetensors")
         assert (code, out, error.count("\n")) == (2, "", 1)
-        assert "claims/tiny: lies outside claims, so nothing of it is run" in error
+        assert "claims/tiny: is outside claims, so its claims are not run" in error
 
     def test_says_where_no_claim_is_selected_or_the_system_is_unknown(self, suite, in_this_process, command):
         suite.weights("good")

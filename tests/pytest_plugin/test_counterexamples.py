@@ -32,7 +32,7 @@ class TestCounterexample:
         assert "simplest input" not in suite.run().stdout.str()
         assert "simplest input on which" in suite.run("-v").stdout.str()
 
-    @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["one process", "workers"])
+    @pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["one process", "a worker"])
     def test_is_the_same_in_every_run_whether_searched_for_or_replayed(self, suite, workers):
         suite.claims(HOLDS, SAMPLED, REFUTED)
         first = without_seconds(suite.records())

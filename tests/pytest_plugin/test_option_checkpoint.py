@@ -34,8 +34,8 @@ def without_provenance(suite):
 
 
 BAD = [
-    (corrupt, "not a whole safetensors file"),
-    (truncated, "not a whole safetensors file"),
+    (corrupt, "not a complete safetensors file"),
+    (truncated, "not a complete safetensors file"),
     (pickled, "this is a pickle"),
     (not_a_number, "weight bias holds NaN"),
     (of_another_architecture, "wrong architecture. Weight weight: expected (1, 2), found (1, 3)"),
@@ -181,4 +181,4 @@ def test_sign(tiny, factor, evidence):
     def test_that_are_named_and_bad_stop_workers_too(self, tiny):
         result = tiny.run("-n2", f"--checkpoint=tiny={corrupt(tiny)}")
         assert result.ret == USAGE_ERROR
-        assert printed(result).count("not a whole safetensors file") == 1
+        assert printed(result).count("not a complete safetensors file") == 1

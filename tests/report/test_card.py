@@ -206,7 +206,7 @@ class TestCommand:
         for words, said in [
             ([results, tmp_path / "new.md"], "Name it with --checkpoint"),
             ([tmp_path / "none.json", tmp_path / "new.md"], "No such file"),
-            ([results, tmp_path / "latin.md", "--checkpoint", "light-seed00"], "not text in UTF-8"),
+            ([results, tmp_path / "latin.md", "--checkpoint", "light-seed00"], "not UTF-8 text"),
             ([results, tmp_path / "broken.md", "--checkpoint", "light-seed00"], "not YAML"),
             (
                 [results, tmp_path / "file" / "new.md", "--checkpoint", "light-seed00"],
