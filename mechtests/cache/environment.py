@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import distributions
@@ -96,7 +97,7 @@ class _Event:
 
 _events: list[_Event] = []
 _here = threading.local()
-"""Has ``reads`` set while this module reads a file itself."""
+"""Has ``reads`` set while files are opened that count for nothing."""
 
 
 def _listen(event: str, arguments: tuple[Any, ...]) -> None:
@@ -265,11 +266,18 @@ def _loaded_before() -> list[str]:
 
 
 def _hashed_file(path: str) -> str:
-    _here.reads = True
-    try:
+    with unheard():
         return hashed(Path(path).read_bytes())
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Files that the block opens say nothing of what a claim measures."""
+    before, _here.reads = getattr(_here, "reads", False), True
+    try:
+        yield
     finally:
-        _here.reads = False
+        _here.reads = before
 
 
 def _environment() -> list[str]:
