@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(CacheSummary(session))
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     return terminal.header(config, config.stash[SESSION])
 
 

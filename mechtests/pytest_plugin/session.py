@@ -16,7 +16,7 @@ from mechtests.checkpoints import CheckpointError
 from mechtests.claiming.registry import Entry
 from mechtests.judging.judge import Judge
 from mechtests.judging.judgement_cache import JudgementCache
-from mechtests.pytest_plugin.options import settings_of
+from mechtests.pytest_plugin.options import WORKERS_SEED, settings_of
 from mechtests.pytest_plugin.paths import Paths, why_unwritable
 from mechtests.report.html import write_html
 from mechtests.results.baseline import Baseline, BaselineError
@@ -147,6 +147,10 @@ class ClaimSession:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if (record := getattr(report, "claim_record", None)) is not None:
             self.records.append(record)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[WORKERS_SEED] = self.settings.seed
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
