@@ -133,7 +133,8 @@ def collect(places: Sequence[str]) -> tuple[list[CollectedClaim], Baseline]:
         CollectionError: pytest could not collect them.
     """
     recorder, output = _Recorder(), io.StringIO()
-    options = ["--collect-only", "-q", "-p", "no:cacheprovider", "--no-claims-cache"]
+    # The package is imported by now, so that pytest could not rewrite its assertions, and would warn of that.
+    options = ["--collect-only", "-q", "--assert=plain", "-p", "no:cacheprovider", "--no-claims-cache"]
     with redirect_stdout(output), redirect_stderr(output):
         code = pytest.main([*options, *places], plugins=[recorder])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
