@@ -20,10 +20,10 @@ THRESHOLD = 0.9
        expect=Mean(at_least=0.7, bounds=(0, 1)), controls=[untrained.drawn(99), instead(rate=[0.1, 0.2])])
 @pytest.mark.parametrize("head", [Head(2, 7), len])
 """
-BODY = '''def test_often(toy, head, evidence, rate=0.5):
+BODY = """def test_often(toy, head, evidence, rate=0.5):
     for points in evidence.batches(POINTS, most=256, size=32):
         evidence.observe(points["x"] < rate * THRESHOLD)
-'''
+"""
 NUMBER = itertools.count()
 
 
