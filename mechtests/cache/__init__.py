@@ -1,7 +1,7 @@
 """Results that need not be computed again: tensors by key, in memory and on disk."""
 
 from mechtests.cache.disk import CacheError, Disk
-from mechtests.cache.environment import Moment, side_files, since, surroundings
+from mechtests.cache.environment import Moment, side_files, since, surroundings, unheard
 from mechtests.cache.fingerprint import code_fingerprint, value_fingerprint
 from mechtests.cache.key import Key
 from mechtests.cache.memoized import memoized
@@ -20,5 +20,6 @@ __all__ = [
     "side_files",
     "since",
     "surroundings",
+    "unheard",
     "value_fingerprint",
 ]

@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import distributions
@@ -97,7 +98,7 @@ class _Event:
 
 _events: list[_Event] = []
 _here = threading.local()
-"""``reads`` is set while this module itself reads a file."""
+"""Has ``reads`` set while files are opened that count for nothing."""
 
 
 def _listen(event: str, arguments: tuple[Any, ...]) -> None:
@@ -275,11 +276,18 @@ def _loaded_before() -> list[str]:
 
 
 def _hashed_file(path: str) -> str:
-    _here.reads = True
-    try:
+    with unheard():
         return hashed(Path(path).read_bytes())
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Files that the block opens say nothing of what a claim measures."""
+    before, _here.reads = getattr(_here, "reads", False), True
+    try:
+        yield
     finally:
-        _here.reads = False
+        _here.reads = before
 
 
 def _environment() -> list[str]:

@@ -15,6 +15,7 @@ from mechtests.cli.error import CommandError
 from mechtests.cli.history import add_history
 from mechtests.cli.published import add_fetch, add_import
 from mechtests.cli.pytest_config import Commands
+from mechtests.cli.register import add_register
 from mechtests.cli.report import add_report
 from mechtests.cli.verify import add_verify
 from mechtests.cli.watch import add_watch
@@ -29,6 +30,7 @@ SUBCOMMANDS: list[Callable[[Commands], None]] = [
     add_verify,
     add_audit,
     add_watch,
+    add_register,
     add_badge,
     add_card,
     add_import,

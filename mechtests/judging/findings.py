@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from mechtests.claiming.claim import Claim, claim_of, default_parameters, parameter_text
+from mechtests.claiming.parameters import parameter_cases, parameter_values
 from mechtests.judging.judge import Judge
 from mechtests.judging.judgement import Judgement
 from mechtests.judging.trial import Body
@@ -46,13 +47,7 @@ def findings(*modules: ModuleType) -> list[Finding]:
 
 def parametrized(function: Callable[..., None]) -> set[str]:
     """The names of a claim test's parameters: those that have a default, and those that ``parametrize`` sets."""
-    return {name for case in itertools.chain(*map(_sets, _marks(function))) for name in case} | set(
-        default_parameters(function)
-    )
-
-
-def _marks(function: Callable[..., None]) -> list[Any]:
-    return [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
+    return {*parameter_values(function), *default_parameters(function)}
 
 
 def _of(function: Callable[..., None]) -> Iterator[Finding]:
@@ -60,15 +55,5 @@ def _of(function: Callable[..., None]) -> Iterator[Finding]:
     if claim is None:
         return
     defaults = default_parameters(function)
-    for sets in itertools.product(*map(_sets, _marks(function))):
+    for sets in itertools.product(*parameter_cases(function)):
         yield Finding(claim, function, {**defaults, **{name: value for one in sets for name, value in one.items()}})
-
-
-def _sets(mark: Any) -> list[dict[str, Any]]:
-    """What ``pytest.mark.parametrize`` sets, for each of its cases."""
-    given = {**dict(zip(("argnames", "argvalues"), mark.args, strict=False)), **mark.kwargs}
-    argnames, argvalues = given["argnames"], given["argvalues"]
-    names = [name.strip() for name in argnames.split(",")] if isinstance(argnames, str) else list(argnames)
-    # pytest.param has its values in a tuple; one name alone takes the value as it is.
-    cases = [case.values if hasattr(case, "marks") else (case,) if len(names) == 1 else case for case in argvalues]
-    return [dict(zip(names, case, strict=True)) for case in cases]

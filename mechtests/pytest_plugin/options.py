@@ -1,11 +1,20 @@
 """The command-line and ini options, and the checks on their values."""
 
+import argparse
+import secrets
 import shlex
 
 import pytest
 
 from mechtests.judging.judge import Settings
 from mechtests.pytest_plugin.paths import CACHE, HISTORY, HTML, RESULTS
+
+FRESH = "fresh"
+"""The value of ``--claims-seed`` that asks for a seed of this run alone."""
+FRESH_SEED = pytest.StashKey[bool]()
+"""Whether the run's seed was drawn for it."""
+WORKERS_SEED = "mechtests_seed"
+"""The name under which pytest-xdist's workers are given the seed of the run."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -36,7 +45,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="most units sampled for a claim (default %(default)s)",
     )
     group.addoption(
-        "--claims-seed", type=int, default=Settings.seed, help="decides every random draw (default %(default)s)"
+        "--claims-seed",
+        type=_seed,
+        default=Settings.seed,
+        metavar="SEED",
+        help=f"decides every random draw (default %(default)s); {FRESH}: another one in every run",
     )
     group.addoption(
         "--claims-nulls",
@@ -73,12 +86,17 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def settings_of(config: pytest.Config) -> Settings:
-    """What the run judges by.
+    """What the run judges by; a fresh seed is drawn, and from now on the option is that number.
 
     Raises:
         pytest.UsageError: a value is outside its range.
     """
-    settings = Settings(config.option.claims_alpha, config.option.claims_budget, config.option.claims_seed)
+    option = config.option
+    if option.claims_seed == FRESH:
+        of_the_controller: dict[str, int] = getattr(config, "workerinput", {})
+        option.claims_seed = of_the_controller.get(WORKERS_SEED, secrets.randbelow(2**31))
+        config.stash[FRESH_SEED] = True
+    settings = Settings(option.claims_alpha, option.claims_budget, option.claims_seed)
     if not 0 < settings.alpha < 1:
         raise pytest.UsageError(
             f"--claims-alpha {settings.alpha:g}: expected an error rate between 0 and 1, such as 0.001."
@@ -88,6 +106,16 @@ def settings_of(config: pytest.Config) -> Settings:
     if settings.budget < 1:
         raise pytest.UsageError(f"--claims-budget {settings.budget}: expected at least 1 unit.")
     return settings
+
+
+def _seed(text: str) -> int | str:
+    """The value of ``--claims-seed``."""
+    if text == FRESH:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, or {FRESH}.") from None
 
 
 def rerun_command(item: pytest.Item) -> str:

@@ -26,6 +26,7 @@ def judge_test(test: pytest.Function, claim: Claim, session: ClaimSession) -> No
     judgement = session.judge.search(judgement, body, arguments)
     systems = [judgement.system] if judgement.system else session.registry.load_all(claim.system)
     record = claim_record(judgement, checkpoint_record(systems), _story(test), rerun_command(test))
+    _add_history(record, session)
     test.stash[_RECORD] = record
     test.user_properties += [
         ("claim_id", record["id"]),
@@ -49,6 +50,7 @@ def add_record(
         system = system_argument(test.funcargs)
         checkpoint = checkpoint_record([system[1]] if system else [])
         record = untested_record(claim, params, checkpoint, _story(test), rerun_command(test), _reason(report, call))
+        _add_history(record, session)
         report.claim_record = record  # type: ignore[attr-defined]
         test.user_properties += [("claim_id", claim.id), ("claim_verdict", "untested")]
 
@@ -86,6 +88,12 @@ def status(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, 
             return "inconclusive", "?", "INCONCLUSIVE"
         return "untested", "u", "UNTESTED"
     return None
+
+
+def _add_history(record: ClaimRecord, session: ClaimSession) -> None:
+    """Add when the claim was registered and what was changed since, where its suite has a registry."""
+    if entry := session.registered.get(record["id"]):
+        record["registered"], record["amendments"] = entry.registered, entry.amendments
 
 
 def _message(record: ClaimRecord) -> str:

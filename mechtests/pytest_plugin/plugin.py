@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mechtests.claiming.claim import claim_of
-from mechtests.pytest_plugin import collection, options, outcome, terminal, users_code
+from mechtests.pytest_plugin import collection, options, outcome, registration, terminal, users_code
 from mechtests.pytest_plugin.cache_summary import CacheSummary
 from mechtests.pytest_plugin.fixtures import evidence, judge, registry
 from mechtests.pytest_plugin.session import SESSION, ClaimSession
@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(CacheSummary(session))
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     return terminal.header(config, config.stash[SESSION])
 
 
@@ -69,6 +69,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     collection.put_in_order(items, claims.registry)
     if names and (others := collection.select_systems(items, names, claims.registry)):
         config.hook.pytest_deselected(items=others)
+    registration.check(config, items, claims)
 
 
 @pytest.hookimpl(tryfirst=True)

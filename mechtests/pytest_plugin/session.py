@@ -13,9 +13,10 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from mechtests.cache import Cache, CacheError, Disk
 from mechtests.checkpoints import CheckpointError
+from mechtests.claiming.registry import Entry
 from mechtests.judging.judge import Judge
 from mechtests.judging.judgement_cache import JudgementCache
-from mechtests.pytest_plugin.options import settings_of
+from mechtests.pytest_plugin.options import WORKERS_SEED, settings_of
 from mechtests.pytest_plugin.paths import Paths, why_unwritable
 from mechtests.report.html import write_html
 from mechtests.results.baseline import Baseline, BaselineError
@@ -47,6 +48,7 @@ class ClaimSession:
         judge: judges the claims.
         names_parameters: whether the parameters of a claim test are being named.
         test_of_claim: for each claim id, the test function that states it and its node id.
+        registered: for each claim id whose suite has a registry, its registration.
         records: a record for each claim judged, as the results file has them, in the order of their reports.
         document: the results file; ``None`` until the end of a run that judged claims.
         written: the files written at the end, by what they are.
@@ -80,6 +82,7 @@ class ClaimSession:
         self.judge = Judge(self.settings, progress, counterexamples, self.judgement_cache)
         self.names_parameters = False
         self.test_of_claim: dict[str, tuple[Callable[..., object], str]] = {}
+        self.registered: dict[str, Entry] = {}
         self.records: list[ClaimRecord] = []
         self.document: ResultsDocument | None = None
         self.written: dict[str, Path] = {}
@@ -144,6 +147,10 @@ class ClaimSession:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if (record := getattr(report, "claim_record", None)) is not None:
             self.records.append(record)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[WORKERS_SEED] = self.settings.seed
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

@@ -10,21 +10,36 @@ from pathlib import Path
 import pytest
 
 from mechtests.judging.verdict import Verdict
+from mechtests.pytest_plugin.options import FRESH_SEED
 from mechtests.pytest_plugin.session import ClaimSession
 from mechtests.report.terminal import print_claims
 
 
-def header(config: pytest.Config, session: ClaimSession) -> str | None:
-    """How long the run may take, so that nobody waits in doubt; ``None`` where nothing is on record."""
+def header(config: pytest.Config, session: ClaimSession) -> list[str]:
+    """What is worth knowing before the run: the seed that was drawn for it, and how long it may take."""
+    return [*_fresh_seed(config), *_expected_time(config, session)]
+
+
+def _fresh_seed(config: pytest.Config) -> list[str]:
+    seed = config.option.claims_seed
+    return (
+        [f"claims seed: {seed}, drawn for this run; again with --claims-seed {seed}"]
+        if FRESH_SEED in config.stash
+        else []
+    )
+
+
+def _expected_time(config: pytest.Config, session: ClaimSession) -> list[str]:
+    """How long the run may take, so that nobody waits in doubt; nothing where nothing is on record."""
     seconds = session.baseline.seconds
     if not seconds or config.option.collectonly:
-        return None
+        return []
     workers = getattr(config.option, "numprocesses", None) or 1
     minutes = max(1, round(sum(seconds.values()) / workers / 60))
-    return (
+    return [
         f"claims: judging all that are on record, with nothing kept, took {minutes} min"
         f"{f' for each of {workers} workers' if workers > 1 else ''}; what is kept takes none"
-    )
+    ]
 
 
 def summarize(reporter: pytest.TerminalReporter, config: pytest.Config, session: ClaimSession) -> None:
@@ -56,6 +71,8 @@ def _print_claims(reporter: pytest.TerminalReporter, config: pytest.Config, sess
             f"errors: at most {alpha:g} about a claim's region, where it states no other, and at most "
             f"{suite['vacuity']:.2g} about a sampled control"
         )
+    for line in _fresh_seed(config):
+        reporter.write_line(line)
     for name in ("results", "report"):
         if name in session.written:
             reporter.write_line(f"{name}: {from_here(session.written[name])}")

@@ -35,7 +35,7 @@ STATUS_SYMBOLS = {Status.MET: "✓", Status.PART: "◐", Status.FAILED: "✗", S
 
 _OF_A_CLAIM = (
     "id", "system", "mechanism", "story", "statement", "source", "evidence_kind", "criterion", "params", "expect",
-    "published",
+    "published", "registered", "amendments",
 )  # fmt: skip
 _OF_A_VERDICT = (
     "verdict", "estimate", "interval", "units", "e_value", "p_value", "survives_fdr", "support", "combined_e_value",

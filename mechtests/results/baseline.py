@@ -1,6 +1,7 @@
 """Recorded verdicts: what this repository already knows to hold, and not to hold."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +60,11 @@ class Baseline:
     def recorded(self, record: PlacedRecord) -> str | None:
         """The verdict recorded for the finding and the checkpoint that ``record`` is about."""
         return self.verdicts.get(finding_name(record), {}).get(weights_name(record["checkpoint"]))
+
+    def counts(self, claim: str) -> dict[str, int]:
+        """How many of the verdicts on a claim, with any parameters and on any checkpoint, are recorded as each."""
+        verdicts = (found for finding, found in self.verdicts.items() if finding.partition("[")[0] == claim)
+        return dict(sorted(Counter(verdict for found in verdicts for verdict in found.values()).items()))
 
     def update(self, record: VerdictRecord) -> None:
         """Record the verdict of ``record``; an untested claim changes nothing."""

@@ -3,6 +3,7 @@
 from typing import Literal, NotRequired, TypedDict
 
 from mechtests.claiming.claim import Criterion, EvidenceKind
+from mechtests.claiming.registry import Amendment
 
 VerdictName = Literal["supported", "refuted", "inconclusive", "vacuous", "untested"]
 """The values of :class:`mechtests.judging.verdict.Verdict`, as they are written."""
@@ -172,6 +173,8 @@ class ClaimRecord(VerdictRecord):
     """One claim of a results file: what it states, its verdict, and all that the verdict rests on.
 
     ``e_value`` is that of the region; ``combined_e_value`` that of the region and the controls together.
+    ``registered`` is the day of its registration, and ``amendments`` what was changed since, where its suite has a
+    registry.
     """
 
     mechanism: str
@@ -181,6 +184,8 @@ class ClaimRecord(VerdictRecord):
     evidence_kind: EvidenceKind
     published: float | str | None
     criterion: Criterion | None
+    registered: NotRequired[str]
+    amendments: NotRequired[list[Amendment]]
     rerun: str
     controls: list[ControlRecord]
     support: SupportName | None

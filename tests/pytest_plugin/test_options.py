@@ -15,7 +15,7 @@ from tests.suite import INCONCLUSIVE, SAMPLED, SUPPORTED, USAGE_ERROR, claim_tes
         ("--claims-alpha=nan", "--claims-alpha nan"),
         ("--claims-alpha=small", "--claims-alpha"),
         ("--claims-budget=0", "--claims-budget 0: expected at least 1 unit"),
-        ("--claims-seed=x", "--claims-seed"),
+        ("--claims-seed=x", "--claims-seed: 'x': expected a whole number, or fresh."),
         ("--device=nonsense", "--device nonsense: not usable here"),
         ("--device=hpu", "--device hpu: not usable here"),
         ("--checkpoint=toy", "--checkpoint toy: expected SYSTEM=PATH"),
@@ -66,3 +66,29 @@ def test_the_command_to_judge_again_judges_the_same(suite, options):
         first["units"],
         first["interval"],
     )
+
+
+def seeds_judged_by(suite):
+    """The seeds that the records of a run name, in the command that judges them again."""
+    commands = [record["rerun"] for record in suite.document()["claims"]]
+    return {command.partition("--claims-seed ")[2] for command in commands}
+
+
+def test_a_fresh_seed_is_another_in_every_run_and_is_told_and_recorded(suite):
+    suite.claims(SUPPORTED, INCONCLUSIVE)
+    seeds = []
+    for _ in range(2):
+        result = suite.run("--claims-seed=fresh")
+        seeds.append(suite.document()["run"]["seed"])
+        line = f"claims seed: {seeds[-1]}, drawn for this run; again with --claims-seed {seeds[-1]}"
+        assert result.stdout.str().count(line) == 2, "at the start of the run, and at its end"
+        assert seeds_judged_by(suite) == {str(seeds[-1])}
+    assert len(set(seeds)) == 2
+
+
+def test_a_fresh_seed_can_be_given_again(suite):
+    suite.claims(INCONCLUSIVE)
+    (first,) = suite.records("--claims-seed=fresh").values()
+    (again,) = suite.records(f"--claims-seed={suite.document()['run']['seed']}").values()
+    assert first["estimate"] == again["estimate"]
+    assert first["rerun"] == again["rerun"]

@@ -5,8 +5,10 @@ import json
 from tests.suite import (
     BY_VERDICT,
     CONFTEST,
+    INCONCLUSIVE,
     ON_TINY,
     SAMPLED,
+    SUPPORTED,
     TINY_CONFTEST,
     claim_test,
     corrupt,
@@ -36,3 +38,12 @@ def test_workers_reach_and_record_the_verdicts_of_one_process(suite):
         record.unlink()
     assert found[0] == found[1]
     assert found[0][0][1]
+
+
+def test_workers_share_the_fresh_seed_of_their_run(suite):
+    suite.claims(SUPPORTED, SAMPLED, INCONCLUSIVE)
+    suite.run("-n2", "--claims-seed=fresh")
+    document = suite.document()
+    assert len(document["claims"]) == 3
+    seed = document["run"]["seed"]
+    assert all(record["rerun"].endswith(f"--claims-seed {seed}") for record in document["claims"])

@@ -360,6 +360,7 @@ function cardOf(cell) {
     h("p", { class: "because" }, because(cell).join(" ")),
     cell.estimate !== undefined && section("Estimate, region and controls", estimateAndControls(cell, claim)),
     section("Facts", facts(cell, claim, made)),
+    claim.amendments?.length > 0 && section("Amendments", claim.amendments.map(amendment)),
     cell.trail?.length > 1 && inRegionUnits(claim) && section("Evidence accumulating", drawn(accumulating(cell))),
     cell.counterexample && section("Simplest counterexample", counterexample(cell.counterexample, drawn)),
     cell.no_counterexample && section("Counterexample", h("p", {}, `None: ${cell.no_counterexample}`)),
@@ -451,10 +452,21 @@ function facts(cell, claim, made) {
     term("p-value", cell.p_value === undefined ? "" : number(cell.p_value)),
     term("Evidence", claim.evidence_kind, claim.criterion && `, tests ${claim.criterion}`),
     term("Source", h("cite", {}, source.title), by && ` (${by})`, source.at && `: “${source.at}”`),
+    term("Registered", claim.registered ?? ""),
     term("Checkpoint", made.name, at.length > 0 && h("span", { class: "quiet" }, ` ${at.map((pair) => pair.join(" ")).join(", ")}`), made.sha256 && h("code", {}, ` ${made.sha256.slice(0, 12)}`)),
     term("Interventions", (cell.interventions ?? []).join("; ")),
     term("Time taken", duration(cell.seconds ?? 0)),
     term("Reason", cell.reason ?? ""));
+}
+
+// A change of the claim after it was registered: what, why, and what was known by then.
+function amendment({ date, changes, reason, verdicts }) {
+  const before = Object.entries(verdicts).map(([verdict, many]) => `${many} ${verdict}`).join(", ");
+  const digits = (change, text) => (change.field === "code" ? text.slice(0, 12) : text) || "nothing";
+  return [
+    h("p", {}, h("b", {}, date), ` ${sentence(reason)} `, h("span", { class: "quiet" }, before ? `On record by then: ${before}.` : "No verdict was on record by then.")),
+    h("dl", { class: "facts" }, changes.map((change) => term(change.field, digits(change, change.before), " → ", digits(change, change.after)))),
+  ];
 }
 const evalue = (value) => (value > 1e300 ? "more than 10³⁰⁰" : number(value));
 
