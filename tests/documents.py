@@ -45,6 +45,16 @@ EXPECTATIONS = (
     (Permutation(p_at_most=0.001, tail="low"), "structural", None),
 )
 
+AMENDMENT = {
+    "date": "2025-02-14",
+    "changes": [
+        {"field": "expect", "before": "Value(above=1)", "after": "Value(above=0)"},
+        {"field": "code", "before": "0" * 64, "after": "f" * 64},
+    ],
+    "reason": "the source says above 0",
+    "verdicts": {"refuted": 2, "supported": 1},
+}
+
 HOSTILE = (
     "</script><script>document.title='run'</script>",
     "<img src=x onerror=\"document.title='run'\">",
@@ -166,6 +176,8 @@ def of_every_verdict():
     clear = (ControlResult("untrained", (0.1, 0.2, None), 0, 3),)
     for where, verdict, value in zip(seeds, ("supported", "refuted", "vacuous"), (1.5, -2.0, 0.3), strict=True):
         add(weights, verdict, where, value, controls=clear if verdict == "supported" else ())
+    for record in records:
+        record["registered"], record["amendments"] = "2025-01-31", [AMENDMENT]
     sampled = add(rate, "inconclusive", seeds[0], 0.5)
     sampled["counterexample"] = {
         "parameters": {"steepness": 4.25},
@@ -218,6 +230,12 @@ def hostile():
         if claim["id"] not in of_claims:
             of_claims[claim["id"]] = {key: next(texts) for key in ("story", "statement", "published")}
             source = {"title": next(texts), "authors": next(texts), "year": 2024, "at": next(texts)}
+            change = {"field": next(texts), "before": next(texts), "after": next(texts)}
+            history = {
+                "registered": next(texts),
+                "amendments": [{**AMENDMENT, "changes": [change], "reason": next(texts)}],
+            }
+            of_claims[claim["id"]] |= history if "registered" in claim else {}
             of_claims[claim["id"]] |= {"source": source, "expect": {**claim["expect"], "region": next(texts)}}
         claim |= {**of_claims[claim["id"]], "rerun": next(texts), "reason": next(texts)}
         if claim["id"].split("/")[1] != "training":

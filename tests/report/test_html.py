@@ -98,6 +98,12 @@ class TestReport:
         for text in ("light-seed00", "A post about toys", "A. Author", "Weights", "toy/weights", "0.001", "torch 2.13"):
             assert text in small.shown or any(text in str(found) for _, found in small.elements), text
 
+    def test_has_a_claims_registration_and_amendments(self, small):
+        claims = {claim["id"]: claim for claim in small.data["claims"]}
+        amended = claims["toy/weights/positive"]
+        assert (amended["registered"], amended["amendments"]) == ("2025-01-31", [documents.AMENDMENT])
+        assert "amendments" not in claims["toy/habits/often"]
+
     def test_links_every_mark_to_a_card_of_its_own(self, small):
         keys = {cell["key"] for cell in small.data["cells"]}
         assert len(keys) == len(small.data["cells"]) == len(marks(small))

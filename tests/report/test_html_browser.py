@@ -234,6 +234,8 @@ def test_a_link_opens_its_card_which_tells_all_that_the_verdict_rests_on(reader)
     told = [claim["statement"], "✓ supported", "light-seed00", "> 0", "1.5", claim["rerun"], "largely", "10,000"]
     told += ["A post about toys", "structural", "210 ms", claim["checkpoint"]["sha256"][:12], "untrained"]
     told += ["0 of 3 as far", "1 undefined", "None of 3 draws of the control “untrained” come as far (rank p = 0.04)"]
+    told += ["2025-01-31", "2025-02-14", "The source says above 0.", "On record by then: 2 refuted, 1 supported."]
+    told += ["Value(above=1) → Value(above=0)", f"{'0' * 12} → {'f' * 12}"]
     for part in told:
         assert part in text, part
     assert focused(page) == "card-title"
