@@ -17,7 +17,7 @@ from mechtests.judging.findings import parametrized
 from mechtests.judging.judge import Judge, Settings
 from mechtests.judging.judgement import Judgement
 from mechtests.judging.verdict import Verdict
-from mechtests.report.html import report_html
+from mechtests.report.html import card_html
 from mechtests.report.text import count, counterexample_text
 from mechtests.results.document import results_document
 from mechtests.results.making import checkpoint_record, claim_record
@@ -26,7 +26,7 @@ from mechtests.results.run import run_record
 from mechtests.systems.base import System
 
 CARD_HEIGHT = 720
-"""Height in pixels of the frame in which a notebook shows the report."""
+"""Height in pixels of the frame in which a notebook shows the card."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class JudgedClaim:
         )
 
     def _repr_html_(self) -> str:
-        page = html.escape(report_html([self.document]), quote=True)
+        page = html.escape(card_html(self.document), quote=True)
         return f'<iframe srcdoc="{page}" style="width: 100%; height: {CARD_HEIGHT}px; border: 0"></iframe>'
 
 

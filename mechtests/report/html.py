@@ -1,8 +1,9 @@
 """The claim-status report: one HTML file that needs nothing else, made from results files.
 
-The page's text and tables are written here. The claims' records go along as JSON, and ``templates/report.js`` draws a
+The page's text and tables are written here. The claims' records go along as JSON, and ``templates/card.js`` draws a
 claim's card from them when it is opened. Whatever comes from a results file is text: the template escapes it, the
-script sets it as text only, and by the page's own policy no script runs but that one and plotly.
+script sets it as text only, and by the page's own policy no script runs but that one and plotly. One claim's card is
+also a page of its own, for notebooks.
 """
 
 import base64
@@ -56,7 +57,7 @@ def report_html(documents: Sequence[ResultsDocument], history: "Timeline | None"
         ValueError: there is no document.
     """
     grid = Grid(documents)
-    script, style = (asset(name) for name in ("report.js", "style.css"))
+    script = _script("card.js", "report.js")
     plotly, plotly_hash = _plotly()
     data, indices = _data(grid)
     template = environment().get_template("report.html")
@@ -71,13 +72,33 @@ def report_html(documents: Sequence[ResultsDocument], history: "Timeline | None"
         counter=Counter,
         count_verdicts=lambda records: Counter(map(word_of, records)),
         labels=LABELS,
-        # The page may run its two scripts and ask nothing of anyone. plotly needs styles that it makes itself.
-        policy=f"default-src 'none'; script-src {_hash(script)} {plotly_hash}; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'",
-        style=style,
+        policy=_policy(_hash(script), plotly_hash),
+        style=asset("style.css"),
         script=script,
         plotly=plotly,
-        data=htmlsafe_json_dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False),
+        data=_as_json(data),
+    )
+
+
+def card_html(document: ResultsDocument) -> str:
+    """The card of the one claim of a results file, as a page of its own; its figures are drawn without plotly.
+
+    Raises:
+        ValueError: there are several claims, or none.
+    """
+    (claim,) = document["claims"]
+    data, _ = _data(Grid([document]))
+    script = _script("card.js", "alone.js")
+    return (
+        environment()
+        .get_template("card.html")
+        .render(
+            title=claim["statement"],
+            policy=_policy(_hash(script)),
+            style=asset("style.css"),
+            script=script,
+            data=_as_json(data),
+        )
     )
 
 
@@ -101,6 +122,24 @@ def environment() -> Environment:
 def asset(name: str) -> Markup:
     """A file beside the templates, to be put into a page without escaping."""
     return Markup((files("mechtests.report") / "templates" / name).read_text(encoding="utf-8").strip())
+
+
+def _script(*names: str) -> Markup:
+    """Files beside the templates as one script."""
+    return Markup("\n\n").join(map(asset, names))
+
+
+def _policy(*scripts: str) -> str:
+    """A page may run these scripts, by their hashes, and ask nothing of anyone. plotly makes its own styles."""
+    return (
+        f"default-src 'none'; script-src {' '.join(scripts)}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _as_json(data: dict[str, Any]) -> Markup:
+    """``data`` as JSON that no HTML parser takes for anything but text."""
+    return htmlsafe_json_dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _data(grid: Grid) -> tuple[dict[str, Any], dict[str, int]]:

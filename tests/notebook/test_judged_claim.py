@@ -1,6 +1,6 @@
 """Claims judged by a call, without pytest."""
 
-import html
+from html.parser import HTMLParser
 
 import jsonschema
 import pytest
@@ -8,6 +8,7 @@ import torch
 
 import mechtests as mt
 from mechtests.judging.judge import Judge, Settings
+from mechtests.report.html import card_html
 from mechtests.results.document import schema
 
 POST = mt.Source("A post")
@@ -71,12 +72,38 @@ def test_it_prints_as_three_lines():
     ]
 
 
-def test_its_document_is_a_results_file_and_its_card_the_report():
+def test_its_document_is_a_results_file():
     judged = mt.judge(heads_are_frequent, toy=toy(), rate=0.9)
     jsonschema.validate(judged.document, schema(), jsonschema.Draft202012Validator)
-    shown = judged._repr_html_()
-    assert shown.startswith("<iframe srcdoc=")
-    assert "Heads are frequent." in html.unescape(shown)
+
+
+class Elements(HTMLParser):
+    """The elements of some HTML, with their attributes as a browser reads them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def test_a_notebook_shows_its_card_in_a_small_frame():
+    judged = mt.judge(heads_are_frequent, toy=toy(), rate=0.9)
+    ((tag, attributes),) = Elements(shown := judged._repr_html_()).found
+    assert tag == "iframe"
+    assert attributes["srcdoc"] == card_html(judged.document)
+    assert "Heads are frequent." in attributes["srcdoc"]
+    assert len(shown.encode()) <= 100_000
+
+
+def test_a_notebook_shows_several_cards_whose_ids_do_not_meet():
+    """Each is a document of its own: outside of the frames no element has an id, a class or a style sheet."""
+    cards = [mt.judge(weights_are_large, toy=toy(), factor=factor)._repr_html_() for factor in (1.0, -1.0)]
+    elements = Elements("".join(cards)).found
+    assert [(tag, sorted(attributes)) for tag, attributes in elements] == [("iframe", ["srcdoc", "style"])] * 2
+    assert elements[0][1]["srcdoc"] != elements[1][1]["srcdoc"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from mechtests.report.grid import Grid
-from mechtests.report.html import report_html, write_html
+from mechtests.report.html import card_html, report_html, write_html
 from mechtests.report.text import LABELS, SYMBOLS, word_of
 from mechtests.results.document import merged, results_document, schema
 from tests import documents
@@ -143,6 +143,44 @@ class TestReport:
     def test_of_a_hundred_claims_on_twenty_checkpoints_is_within_its_limit(self):
         made = report_html([documents.document(100, 20, 10, draws=(99, 99))]).encode()
         assert len(made) <= LIMIT
+
+
+def alone(made, index):
+    """A results file of one claim of ``made``."""
+    return json.loads(json.dumps({**made, "claims": [made["claims"][index]]}))
+
+
+class TestCard:
+    """The page that one claim's card has to itself."""
+
+    @pytest.mark.parametrize("made", [documents.of_every_verdict(), documents.hostile()], ids=["plain", "hostile"])
+    def test_has_the_claim_and_runs_one_script_that_asks_nothing_of_anyone(self, made):
+        for index, claim in enumerate(made["claims"]):
+            found = Page(card_html(alone(made, index)))
+            assert [cell["verdict"] for cell in found.data["cells"]] == [word_of(claim)]
+            assert found.data["claims"][0]["statement"] == claim["statement"]
+            assert sorted(found.scripts) == ["data", "module"]
+            (policy,) = [one["content"] for one in found.all("meta") if "content" in one and "http-equiv" in one]
+            script = b64encode(hashlib.sha256(found.scripts["module"].encode()).digest()).decode()
+            assert f"default-src 'none'; script-src 'sha256-{script}';" in policy
+
+    def test_what_the_results_say_makes_no_element(self):
+        plain, hostile = (
+            [tag for tag, _ in Page(card_html(alone(made, 0))).elements]
+            for made in (documents.of_every_verdict(), documents.hostile())
+        )
+        assert hostile == plain
+
+    def test_is_small_with_figures_too(self):
+        made = documents.of_every_verdict()
+        (sampled, *_) = [i for i, claim in enumerate(made["claims"]) if len(claim["trail"]) > 1]
+        assert len(card_html(alone(made, sampled)).encode()) < 60_000
+
+    @pytest.mark.parametrize("many", [0, 2])
+    def test_is_of_one_claim(self, many):
+        made = documents.of_every_verdict()
+        with pytest.raises(ValueError, match="unpack"):
+            card_html({**made, "claims": made["claims"][:many]})
 
 
 class TestSafety:

@@ -1,5 +1,6 @@
 """The claim-status report as a reader's browser has it: headless Chromium, opened from a file, with no network."""
 
+import html
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ from datetime import datetime
 import pytest
 
 from mechtests.report.comparison import comparison_html
-from mechtests.report.html import write_html
+from mechtests.report.html import card_html, write_html
 from mechtests.report.text import SYMBOLS
 from mechtests.results.comparison import compare
 from mechtests.results.ledger import PastRun, Timeline
@@ -139,6 +140,25 @@ def drawn(page, many):
     """The plots of the open card, once all are there."""
     until(page, f"document.querySelectorAll('dialog .main-svg .xaxislayer-above').length >= {many}")
     return page.locator("dialog .js-plotly-plot")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cards by themselves
+
+
+def test_cards_in_frames_of_one_page_show_their_claims_and_draw_their_figures(reader):
+    made = json.loads(json.dumps(documents.of_every_verdict()))
+    sampled = [claim for claim in made["claims"] if len(claim["trail"]) > 1][:2]
+    frames = [html.escape(card_html({**made, "claims": [claim]})) for claim in sampled]
+    (reader.folder / "cards.html").write_text("".join(f'<iframe srcdoc="{frame}"></iframe>' for frame in frames))
+    reader.page.goto(f"file://{reader.folder}/cards.html")
+    for index, claim in enumerate(sampled):
+        frame = reader.page.frame_locator("iframe").nth(index)
+        frame.locator("html[data-ready]").wait_for(state="attached")
+        assert frame.locator("h2").inner_text() == claim["statement"]
+        assert frame.locator(".verdict-line .badge").inner_text().endswith(claim["verdict"])
+        assert frame.locator(".sketch path").count() == 4  # the band between the ends, both ends and the estimate
+        assert frame.locator("a").count() == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
