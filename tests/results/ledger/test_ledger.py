@@ -179,9 +179,9 @@ class TestPlaces:
 
 def test_several_writers_add_every_run_once_to_a_ledger_that_none_has_made(tmp_path):
     where = tmp_path / "history.db"
-    first, second = writers(where, tmp_path, firsts=(0, 8), many=16)
-    assert first[:8] == second[8:] == ["True"] * 8
-    assert [{one, other} for one, other in zip(first[8:], second[:8], strict=True)] == [{"True", "False"}] * 8
+    first, second = writers(where, firsts=(0, 8), many=16)
+    assert first[:8] == second[8:] == [True] * 8
+    assert [{one, other} for one, other in zip(first[8:], second[:8], strict=True)] == [{True, False}] * 8
     assert len(Ledger(where).runs()) == 24
     assert len(Ledger(where).verdicts()) == 24 * len(run()["claims"])
 

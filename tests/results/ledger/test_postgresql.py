@@ -99,10 +99,10 @@ def test_migrations_lead_to_the_tables_of_today(database):
     engine.dispose()
 
 
-def test_several_writers_add_every_run_once_to_a_ledger_that_none_has_made(database, tmp_path):
-    first, second = writers(database, tmp_path, firsts=(0, 8), many=16)
-    assert first[:8] == second[8:] == ["True"] * 8
-    assert [{one, other} for one, other in zip(first[8:], second[:8], strict=True)] == [{"True", "False"}] * 8
+def test_several_writers_add_every_run_once_to_a_ledger_that_none_has_made(database):
+    first, second = writers(database, firsts=(0, 8), many=16)
+    assert first[:8] == second[8:] == [True] * 8
+    assert [{one, other} for one, other in zip(first[8:], second[:8], strict=True)] == [{True, False}] * 8
     assert len(Ledger(database).runs()) == 24
     assert len(Ledger(database).verdicts()) == 24 * len(run()["claims"])
 

@@ -1,27 +1,10 @@
 """Runs to put into ledgers, and processes that put them there at once."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
+import multiprocessing
 
-from tests import documents
-
-ROOT = Path(__file__).parents[3]
-
-WRITER = """
-import json, sys, time
-from pathlib import Path
 from mechtests.results.ledger import Ledger
-where, go, first, many, document = sys.argv[1:]
-made = json.loads(Path(document).read_text())
-print("ready", flush=True)
-while not Path(go).exists():
-    time.sleep(0.001)
-for number in range(int(first), int(first) + int(many)):
-    made["run"]["id"] = f"run-{number}"
-    print(Ledger(where).add(made), flush=True)
-"""
+from tests import documents
 
 
 def run(number=0, at="2025-03-01T12:00:00+00:00", **changes):
@@ -31,22 +14,27 @@ def run(number=0, at="2025-03-01T12:00:00+00:00", **changes):
     return made
 
 
-def writers(where, folder, firsts, many):
-    """What processes say that add runs to a ledger from the same moment on."""
-    (folder / "document.json").write_text(json.dumps(run()))
-    command = [sys.executable, "-c", WRITER, str(where), str(folder / "go")]
+def _add_runs(where, numbers, together, outcomes):
+    made = run()
+    together.wait(120)
+    added = [Ledger(where).add(made | {"run": made["run"] | {"id": f"run-{number}"}}) for number in numbers]
+    outcomes.put((numbers.start, added))
+
+
+def writers(where, firsts, many):
+    """For each of several processes that add runs to a ledger from the same moment on, which of its runs it added."""
+    # One process imports everything once, and the others are copies of it.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["mechtests.results.ledger"])
+    together, outcomes = processes.Barrier(len(firsts)), processes.Queue()
     started = [
-        subprocess.Popen(
-            [*command, str(first), str(many), str(folder / "document.json")],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
+        processes.Process(target=_add_runs, args=(where, range(first, first + many), together, outcomes))
         for first in firsts
     ]
     for process in started:
-        assert process.stdout.readline() == "ready\n"
-    (folder / "go").touch()
-    lines = [process.communicate(timeout=120)[0].split() for process in started]
-    assert [process.returncode for process in started] == [0] * len(started)
-    return lines
+        process.start()
+    added = dict(outcomes.get(timeout=240) for _ in started)
+    for process in started:
+        process.join(120)
+    assert [process.exitcode for process in started] == [0] * len(started)
+    return [added[first] for first in firsts]
