@@ -177,7 +177,7 @@ function closest(control) {
   const one = control.closest;
   if (!one) return "";
   const ends = one.interval ? ` (${number(one.interval[0])} to ${number(one.interval[1])})` : "";
-  return control.clear ? `, than the best of them by ${number(one.ahead)}${ends}` : `: ahead by ${number(one.ahead)}${ends}`;
+  return control.clear ? `, ahead of the closest by ${number(one.ahead)}${ends}` : `: ahead by ${number(one.ahead)}${ends}`;
 }
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
@@ -381,7 +381,9 @@ function facts(cell, claim, made) {
     term("Region", `${claim.expect.region} (${claim.expect.kind})`),
     term("Published", claim.published === null ? "–" : typeof claim.published === "number" ? number(claim.published, 5) : claim.published),
     term("Units", cell.units?.toLocaleString("en")),
-    term("e-value", cell.e_value === undefined ? "" : evalue(cell.e_value), survives && h("span", { class: "quiet" }, ` ${survives} at a false discovery rate of ${number(data.fdr)}`)),
+    term("Support", cell.support ?? ""),
+    term("e-value of the region", cell.e_value === undefined ? "" : evalue(cell.e_value)),
+    term("e-value with controls", cell.combined_e_value === undefined ? "" : evalue(cell.combined_e_value), survives && h("span", { class: "quiet" }, ` ${survives} at a false discovery rate of ${number(data.fdr)}`)),
     term("p-value", cell.p_value === undefined ? "" : number(cell.p_value)),
     term("Evidence", claim.evidence_kind, claim.criterion && `, tests ${claim.criterion}`),
     term("Source", h("cite", {}, source.title), by && ` (${by})`, source.at && `: “${source.at}”`),

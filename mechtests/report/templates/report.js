@@ -136,7 +136,7 @@ const tables = [...document.querySelectorAll("table.grid")].map((table) => ({
   rows: [...table.querySelectorAll("tr[data-text]")].map((row) => ({
     row,
     data: row.dataset,
-    marks: [...row.querySelectorAll("a.mark")].map((node) => [node, node.getAttribute("aria-label")]),
+    marks: [...row.querySelectorAll("a.mark")].map((node) => [node, node.dataset.verdict]),
   })),
   order: [...table.tBodies[0].rows],
 }));
