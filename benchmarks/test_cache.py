@@ -1,4 +1,4 @@
-"""What the cache costs on disk: beside the forward pass that it spares, and beside other checksums."""
+"""Cost of the cache on disk: compared with the forward pass that it saves, and with other checksums."""
 
 import hashlib
 import time

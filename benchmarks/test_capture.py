@@ -1,4 +1,4 @@
-"""What reading activations costs, beside a bare forward pass and beside other libraries on the same weights."""
+"""Cost of reading activations, compared with a bare forward pass and with other libraries on the same weights."""
 
 import warnings
 

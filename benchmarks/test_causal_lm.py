@@ -1,4 +1,4 @@
-"""Scores of all heads of a causal language model, beside the same through TransformerLens on the same weights."""
+"""Scores of all heads of a causal language model, compared with TransformerLens on the same weights."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""What judging costs: all claims of the subtraction system, beside the forward passes that they need.
+"""Cost of judging: all claims of the subtraction system, compared with the forward passes that they need.
 
 The cost is a ratio and not a time: the passes that judging made are counted and made again by themselves, on the same
 inputs and in the same run. It covers everything on top of them: fits, spectra, twins, and the controls' draws. The
@@ -48,7 +48,7 @@ def passes_recorded():
 
 @contextmanager
 def ablations_recorded(monkeypatch):
-    """How often the logits were worked out from changed neurons, where a plain implementation makes a pass."""
+    """How often the logits were computed from changed neurons, where a plain implementation makes a pass."""
     calls, plain = [], Subtraction.logits_from_neurons
 
     def record(self, problems, neurons):

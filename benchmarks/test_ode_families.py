@@ -1,4 +1,4 @@
-"""How fast trajectories are made: whole batches, beside a loop over ``scipy.integrate.solve_ivp``.
+"""Speed of making trajectories: whole batches, compared with a loop over ``scipy.integrate.solve_ivp``.
 
 The loop solves one trajectory after the other at the same tolerance, with a right-hand side in plain Python numbers,
 and stops where one goes beyond the family's limit. It is spared the stiff ones, which the batch has to deal with as

@@ -1,4 +1,4 @@
-"""What looking into the ODEFormer costs, beside bare passes and beside how the report's authors did it.
+"""Cost of reading the ODEFormer's activations, compared with bare passes and with the method of the report's authors.
 
 Weights are drawn anew, at the size of the small model trained here and at the published size; neither changes a time.
 """

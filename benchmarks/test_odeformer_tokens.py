@@ -1,4 +1,4 @@
-"""How fast trajectories become the ODEFormer's words, beside the package's own embedder, which writes one at a time."""
+"""Speed of tokenising trajectories, compared with the package's own embedder, which takes one at a time."""
 
 import time
 

@@ -50,7 +50,7 @@ def batch(sides):
 
 
 def package_loss(model, vocabulary, batch: Batch):
-    """The loss of the package's modules, which take one padded rectangle of words."""
+    """The loss of the package's modules, which take one padded rectangle of tokens."""
     widest = max(words.shape[1] for words in batch.words)
     words = torch.cat([pad(part, (0, widest - part.shape[1]), value=vocabulary.pad) for part in batch.words])
     return loss_of(model, batch.points.transpose(0, 1), words.T, torch.cat(batch.lengths))

@@ -1,4 +1,4 @@
-"""Path expansion at the sizes of GPT-2: what it takes, how that grows, and beside what whole matrices take.
+"""Path expansion at the sizes of GPT-2: its cost, how that grows, and compared with whole matrices.
 
 Width 768, two layers of 12 heads of 64, 169 paths, as many tokens as the lecture's vocabulary: 50,257.
 """

@@ -1,4 +1,4 @@
-"""What reading costs: opening the report of 100 claims on 20 checkpoints, beside a page that plotly writes itself.
+"""Cost of opening the report of 100 claims on 20 checkpoints, compared with a page that plotly writes itself.
 
 plotly's page has the library in it as every such page does, and one figure of as many points as the report has
 verdicts. The report unpacks the library only when a card with a figure is opened, which is measured by itself. Ready

@@ -1,4 +1,4 @@
-"""How many units a sequential verdict on a rate takes, beside a test whose number of units is fixed beforehand.
+"""Number of units of a sequential verdict on a rate, compared with a test whose number of units is fixed.
 
 The claim is a rate of at least 0.9, the truth is 0.99, and alpha is 0.001. All figures are exact: the sequential
 verdict by walking the lattice of (units, successes), the fixed design from binomial tails. None is a time.

@@ -25,8 +25,8 @@ An untrained model has 5.5."""
 
 RECIPES = {"two-layer": Recipe(weight_decay=0.01, learning_rate=3e-3, batch=64, steps=5_000)}
 TRAJECTORY = {("two-layer", 0): (300, 700, 900, 950, 1000, 1050, 1100, 1150, 1200, 1400, 2000, 3000)}
-"""Steps at which a run leaves a checkpoint besides its last: the training trajectory that emergence is read from. Seed
-0 comes to attend to the right token, all at once, between steps 950 and 1,150."""
+"""Steps at which a run saves a checkpoint besides its last: the training trajectory on which emergence is judged. Seed
+0 learns to attend to the right token abruptly, between steps 950 and 1,150."""
 
 EVALUATION = 256
 """How many sequences of each kind a model is measured on; they are the same for every seed."""
