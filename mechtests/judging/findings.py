@@ -46,7 +46,7 @@ def findings(*modules: ModuleType) -> list[Finding]:
 
 def parametrized(function: Callable[..., None]) -> set[str]:
     """The names of a claim test's parameters: those that have a default, and those that ``parametrize`` sets."""
-    return {name for case in itertools.chain(*map(_sets, _marks(function))) for name in case} | set(
+    return {name for case in itertools.chain(*map(parameter_sets, _marks(function))) for name in case} | set(
         default_parameters(function)
     )
 
@@ -60,11 +60,11 @@ def _of(function: Callable[..., None]) -> Iterator[Finding]:
     if claim is None:
         return
     defaults = default_parameters(function)
-    for sets in itertools.product(*map(_sets, _marks(function))):
+    for sets in itertools.product(*map(parameter_sets, _marks(function))):
         yield Finding(claim, function, {**defaults, **{name: value for one in sets for name, value in one.items()}})
 
 
-def _sets(mark: Any) -> list[dict[str, Any]]:
+def parameter_sets(mark: Any) -> list[dict[str, Any]]:
     """What ``pytest.mark.parametrize`` sets, for each of its cases."""
     given = {**dict(zip(("argnames", "argvalues"), mark.args, strict=False)), **mark.kwargs}
     argnames, argvalues = given["argnames"], given["argvalues"]
