@@ -5,8 +5,10 @@ from collections.abc import Callable, Collection
 
 import pytest
 
+from mechtests.cache.fingerprint import value_fingerprint
 from mechtests.checkpoints import CheckpointError
 from mechtests.claiming.claim import Claim, claim_of, parameter_text
+from mechtests.claiming.parameters import parameter_values
 from mechtests.pytest_plugin.session import ClaimSession
 from mechtests.systems.registry import SystemRegistry
 
@@ -34,7 +36,7 @@ def parameter_id(value: object) -> str | None:
 
 
 def check_claim_test(metafunc: pytest.Metafunc, claim: Claim, session: ClaimSession) -> None:
-    """Refuse a claim test whose arguments or id do not fit: an error of its collection, which workers report too."""
+    """Refuse a claim test whose arguments, parameters or id do not fit: an error of its collection, for workers too."""
     test = metafunc.definition
     function: Callable[..., object] = metafunc.function
     first, where = session.test_of_claim.setdefault(claim.id, (function, test.nodeid))
@@ -62,6 +64,16 @@ def check_claim_test(metafunc: pytest.Metafunc, claim: Claim, session: ClaimSess
                 f"which the test does not take. It takes: {', '.join(arguments)}.",
                 pytrace=False,
             )
+    for name, values in parameter_values(function).items():
+        by_text: dict[str, object] = {}
+        for value in values if name not in session.registry.systems else ():
+            like = by_text.setdefault(text := parameter_text(value), value)
+            if like is not value and value_fingerprint(like) != value_fingerprint(value):
+                pytest.fail(
+                    f"{test.nodeid}: the parameter {name}={text} has two values that are written alike, and would "
+                    "share a seed and a line of the baseline. Give each a name, or a __str__, of its own.",
+                    pytrace=False,
+                )
 
 
 def put_in_order(items: list[pytest.Item], registry: SystemRegistry) -> None:

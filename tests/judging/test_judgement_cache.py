@@ -185,25 +185,31 @@ def test_a_counterexample_is_recalled_with_its_judgement(project):
 
 
 def test_functions_of_one_name_have_a_judgement_each(project):
+    """A run judges one of them, which an option names: together they are refused, for their texts are the same."""
     for name, value in (("first", 3), ("second", -3)):
         project.makepyfile(**{name: f"def pick(): return {value}"})
-    project.makepyfile(
-        test_toy=textwrap.dedent(CLAIM)
-        .replace("import pathlib", "import pytest, first, second")
-        .replace("@mt.claim", "@pytest.mark.parametrize('how', [first.pick, second.pick])\n@mt.claim")
-        .replace("(toy, evidence)", "(toy, how, evidence)")
-        .replace("measured(toy)", "how()")
-    )
+    choice = """
+        import first, second
 
-    def estimates(*options):
-        project.runpytest_inprocess(*options)
-        document = json.loads((project.path / "reports/latest/results.json").read_text())
-        return [claim["estimate"] for claim in document["claims"] if claim["verdict"] != "untested"]
+        def pytest_addoption(parser):
+            parser.addoption("--how")
 
-    assert estimates("-kpick0") == [3]
-    assert estimates("-kpick1") == [-3]
-    assert estimates() == [3, -3]
-    assert len((project.path / "reports/log.txt").read_text().splitlines()) == 2
+        def pytest_generate_tests(metafunc):
+            chosen = {"first": first.pick, "second": second.pick}[metafunc.config.getoption("how")]
+            metafunc.parametrize("how", [chosen])
+    """
+    project.makeconftest(textwrap.dedent(CONFTEST).replace("WEIGHT", "5.0") + textwrap.dedent(choice))
+    test = textwrap.dedent(CLAIM).replace("(toy, evidence)", "(toy, how, evidence)").replace("measured(toy)", "how()")
+    project.makepyfile(test_toy=test)
+
+    def judged(how):
+        record, measured = run(project, f"--how={how}")
+        return record["params"], record["estimate"], measured
+
+    assert judged("first") == ({"how": "pick"}, 3, 1)
+    assert judged("second") == ({"how": "pick"}, -3, 2)
+    assert judged("first") == ({"how": "pick"}, 3, 2)
+    assert judged("second") == ({"how": "pick"}, -3, 2)
 
 
 WAYS = {

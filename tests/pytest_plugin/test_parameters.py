@@ -1,5 +1,7 @@
 """Parameters, fixtures and classes of claim tests."""
 
+import pytest
+
 from tests.suite import CONFTEST, SAMPLED, SUPPORTED, claim_test, outcomes, printed
 
 
@@ -18,6 +20,23 @@ def test_parameters_without_a_name_are_refused(suite):
     result = suite.claims(test).run()
     assert result.ret != 0
     assert "factor=<lambda>" in printed(result)
+
+
+def test_different_parameters_that_are_written_alike_are_refused_before_any_is_judged(suite):
+    makers = "def make(sign):\n    def pick():\n        return sign\n    return pick"
+    for values in ("[make(1.0), make(-1.0)]", "[1, '1']", "[(1.0,), pytest.param('(1.0,)')]"):
+        marks = f"@pytest.mark.parametrize('factor', {values})"
+        test = claim_test("factor", "Value(above=0)", "evidence.value(1.0)", "toy, factor, evidence", marks=marks)
+        result = suite.claims(makers, test).run()
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+        assert "has two values that are written alike" in printed(result)
+        assert not suite.results.exists()
+
+
+def test_a_parameters_value_may_come_in_several_cases(suite):
+    marks = "@pytest.mark.parametrize(('factor', 'scale'), [(1.0, share_below), (2.0, share_below), (1.0, 3.0)])"
+    test = claim_test("factor", "Value(above=0)", "evidence.value(factor)", "toy, factor, scale, evidence", marks=marks)
+    assert outcomes(suite.claims(test).run()) == {"passed": 3}
 
 
 def test_parameters_of_a_fixture_that_the_test_does_not_take_are_kept_apart(suite):

@@ -11,7 +11,7 @@ import pytest
 
 from mechtests.report.comparison import comparison_html
 from mechtests.report.html import card_html, write_html
-from mechtests.report.text import SYMBOLS
+from mechtests.report.text import LABELS, SYMBOLS, word_of
 from mechtests.results.comparison import compare
 from mechtests.results.ledger import PastRun, Timeline
 from mechtests.results.side import side_of
@@ -156,7 +156,7 @@ def test_cards_in_frames_of_one_page_show_their_claims_and_draw_their_figures(re
         frame = reader.page.frame_locator("iframe").nth(index)
         frame.locator("html[data-ready]").wait_for(state="attached")
         assert frame.locator("h2").inner_text() == claim["statement"]
-        assert frame.locator(".verdict-line .badge").inner_text().endswith(claim["verdict"])
+        assert frame.locator(".verdict-line .badge").inner_text().endswith(LABELS[word_of(claim)])
         assert frame.locator(".sketch path").count() == 4  # the band between the ends, both ends and the estimate
         assert frame.locator("a").count() == 0
 
@@ -171,7 +171,8 @@ def test_the_grid_shows_every_verdict_by_sign_colour_and_word(reader):
     assert marks.count() == len(documents.of_every_verdict()["claims"])
     colours = {}
     for mark in marks.all():
-        verdict = mark.get_attribute("aria-label")
+        verdict = mark.get_attribute("data-verdict")
+        assert mark.get_attribute("aria-label") == LABELS[verdict]
         assert mark.inner_text() == SYMBOLS[verdict]
         assert mark.is_visible()
         colours[verdict] = mark.evaluate("node => getComputedStyle(node).backgroundColor")
@@ -221,7 +222,7 @@ def test_verdicts_that_are_not_asked_for_fade_and_rows_without_any_other_go(read
             page.uncheck(f"[name=verdict][value={verdict}]")
     assert names(page) == ["often"]
     faded = visible(page, ".grid tr[data-text] a.mark.faded").all()
-    assert {mark.get_attribute("aria-label") for mark in faded} == {"refuted", "untested"}
+    assert {mark.get_attribute("data-verdict") for mark in faded} == {"refuted", "untested", "no-control"}
 
 
 def test_rows_are_sorted_over_mechanisms_and_back(reader):
@@ -253,7 +254,8 @@ def test_a_link_opens_its_card_which_tells_all_that_the_verdict_rests_on(reader)
     ]
     told = [claim["statement"], "✓ supported", "light-seed00", "> 0", "1.5", claim["rerun"], "largely", "10,000"]
     told += ["A post about toys", "structural", "210 ms", claim["checkpoint"]["sha256"][:12], "untrained"]
-    told += ["0 of 3 as far", "1 undefined", "None of 3 draws of the control “untrained” come as far (rank p = 0.04)"]
+    told += ["more than all 3", "1 undefined", "The model does more than all 3 draws of the control “untrained”"]
+    told += ["one more draw would pass for that with probability 0.25 at most", "rank among controls"]
     told += ["2025-01-31", "2025-02-14", "The source says above 0.", "On record by then: 2 refuted, 1 supported."]
     told += ["Value(above=1) → Value(above=0)", f"{'0' * 12} → {'f' * 12}"]
     for part in told:
@@ -420,7 +422,7 @@ def test_axe_finds_no_serious_fault_in_a_history_or_a_comparison(scheme, name):
     else:
         scheme.page.goto(f"file://{scheme.folder / name}.html")
         page = scheme.page
-        assert page.locator(".badge.refuted").count() == 2
+        assert page.locator(".badge.refuted").count() == 3
     found = axe.Axe().run(page).response["violations"]
     assert [fault for fault in found if fault["impact"] in ("serious", "critical")] == []
 
