@@ -157,7 +157,9 @@ def test_cards_in_frames_of_one_page_show_their_claims_and_draw_their_figures(re
         frame.locator("html[data-ready]").wait_for(state="attached")
         assert frame.locator("h2").inner_text() == claim["statement"]
         assert frame.locator(".verdict-line .badge").inner_text().endswith(LABELS[word_of(claim)])
-        assert frame.locator(".sketch path").count() == 4  # the band between the ends, both ends and the estimate
+        further = len((claim["counterexample"] or {"figures": []})["figures"])
+        # The band between the ends, both ends and the estimate; then the curves of a counterexample.
+        assert frame.locator(".sketch path").count() == 4 + further
         assert frame.locator("a").count() == 0
 
 
