@@ -52,11 +52,7 @@ def _decorator(claim: Claim) -> Stated:
         "expect": plain_text(claim.expect) or str(claim.expect),
         "kind": claim.evidence_kind,
         "criterion": claim.criterion or "",
-        "published": published
-        if isinstance(published, str)
-        else plain_text(published)
-        if published is not None
-        else "",
+        "published": published if isinstance(published, str) else str(plain_text(published)),
         "requires": [_name(requirement) for requirement in claim.requires],
         "controls": [_control(control) for control in claim.controls],
     }
@@ -131,13 +127,14 @@ def _syntax(node: object) -> str:
         return f"[{','.join(map(_syntax, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
+    kind = type(node).__name__
     parts = {name: value for name, value in ast.iter_fields(node) if name not in _UNTOLD}
     if isinstance(node, _Defining):
         parts["body"] = _without_docstring(node)
-    if isinstance(node, ast.AnnAssign) and node.value is not None:
-        node, parts = ast.Assign(), {"targets": [node.target], "value": node.value}
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        kind, parts = "Assign", {"targets": [node.target], "value": node.value}
     told = (f"{name}={_syntax(value)}" for name, value in parts.items() if value is not None and value != [])
-    return f"{type(node).__name__}({','.join(told)})"
+    return f"{kind}({','.join(told)})"
 
 
 def _inputs(body: list[ast.stmt]) -> list[str]:
@@ -153,8 +150,8 @@ def _inputs(body: list[ast.stmt]) -> list[str]:
 
 def _constants(body: list[ast.stmt], test: Callable[..., object]) -> dict[str, str]:
     """The values of the names that the code reads from outside of itself, of those that are plain."""
-    code, cells = test.__code__, test.__closure__ or ()  # type: ignore[attr-defined]
-    outside: dict[str, Any] = dict(test.__globals__)  # type: ignore[attr-defined]
+    code, cells = test.__code__, test.__closure__ or ()
+    outside: dict[str, Any] = dict(test.__globals__)
     for name, cell in zip(code.co_freevars, cells, strict=True):
         with suppress(ValueError):  # a cell that is still empty
             outside[name] = cell.cell_contents
@@ -198,10 +195,11 @@ def plain_text(value: object) -> str | None:  # noqa: PLR0911 - one for each kin
 
 
 def _listed(texts: Iterable[str | None], in_order: bool = True) -> str | None:
-    texts = list(texts)
-    if None in texts:
+    known = list(texts)
+    told = [text for text in known if text is not None]
+    if len(told) < len(known):
         return None
-    return f"({', '.join(texts if in_order else sorted(texts))})"
+    return f"({', '.join(told if in_order else sorted(told))})"
 
 
 def _called(value: object, settings: Iterable[tuple[str, str | None]]) -> str | None:

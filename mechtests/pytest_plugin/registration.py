@@ -62,7 +62,9 @@ def collected_claims(items: Iterable[pytest.Item], root: Path) -> list[Collected
     """The claims that ``items`` test, each once."""
     claims: dict[str, CollectedClaim] = {}
     for item in items:
-        claim = claim_of(item.function) if isinstance(item, pytest.Function) else None
+        if not isinstance(item, pytest.Function):
+            continue
+        claim = claim_of(item.function)
         if claim and claim.id not in claims:
             with unheard():  # that a claim was registered changes no judgement
                 registry = registry_file(item.path.parent, root)

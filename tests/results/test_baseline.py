@@ -31,6 +31,19 @@ def test_no_file_is_an_empty_record(file):
     assert Baseline.read(file).recorded(record()) is None
 
 
+def test_the_verdicts_on_a_claim_are_counted_over_its_parameters_and_checkpoints(file):
+    baseline = Baseline.read(file)
+    for verdict, changes in [
+        ("refuted", {}),
+        ("supported", {"params": {"head": "L0H1"}}),
+        ("supported", {"params": {"head": "L0H1"}, "checkpoint": None}),
+        ("vacuous", {"id": "toy/weights/sums"}),
+    ]:
+        baseline.update(record(verdict, **changes))
+    assert baseline.counts("toy/weights/sum") == {"refuted": 1, "supported": 2}
+    assert baseline.counts("toy/weights/none") == {}
+
+
 def test_what_is_written_is_read_again(file):
     written = Baseline.read(file)
     written.update(record("refuted"))
