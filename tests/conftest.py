@@ -3,11 +3,12 @@
 import sys
 
 import pytest
+import torch._dynamo
 import torch._inductor.test_operators
 import torch.distributed._functional_collectives  # noqa: F401
 
 # A run inside this process (pytester) has every module taken away that it was the first to load. SQLAlchemy and torch's
-# operators, which models of transformers load, cannot be loaded a second time.
+# compiler and collectives, which models of transformers load, cannot be loaded a second time.
 import mechtests.results.ledger  # noqa: F401
 from mechtests.systems import registry
 

@@ -324,6 +324,11 @@ class _Made(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # By default torch imports its compiler at the first dispatch, which takes a second and is of no use here.
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         taken = {one.untyped_storage().data_ptr() for one in args if isinstance(one, Tensor)}
