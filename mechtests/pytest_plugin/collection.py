@@ -67,8 +67,8 @@ def check_claim_test(metafunc: pytest.Metafunc, claim: Claim, session: ClaimSess
     for mark in test.iter_markers("parametrize"):
         by_text: dict[tuple[str, str], object] = {}
         for name, value in (pair for case in parameter_sets(mark) for pair in case.items()):
-            first = by_text.setdefault((name, text := parameter_text(value)), value)
-            if name not in session.registry.systems and value_fingerprint(first) != value_fingerprint(value):
+            alike = by_text.setdefault((name, text := parameter_text(value)), value)
+            if name not in session.registry.systems and value_fingerprint(alike) != value_fingerprint(value):
                 pytest.fail(
                     f"{test.nodeid}: the parameter {name}={text} has two values that are written alike, and would "
                     "share a seed and a line of the baseline. Give each a name, or a __str__, of its own.",
