@@ -24,13 +24,7 @@ from mechtests.claiming.claim import Claim
 from mechtests.claiming.controls import shuffled_weights
 from mechtests.judging.judge import PART, Judge, Settings
 from mechtests.judging.verdict import Support, in_region
-
-
-class Coins:
-    """Numbers between 0 and 1: below ``rate`` is a success."""
-
-    def sample(self, n, generator):
-        return torch.rand(n, generator=generator, dtype=torch.float64)
+from tests.coins import Coins
 
 
 def toy(weight=5.0, inputs=2, kind=System):

@@ -12,14 +12,10 @@ from mechtests.judging.findings import Finding
 from mechtests.judging.judge import Judge, Settings
 from mechtests.results.document import results_document, schema
 from mechtests.results.making import checkpoint_record, claim_record
+from tests.coins import Coins
 from tests.documents import RUN
 
 POST = Source("A post")
-
-
-class Coins:
-    def sample(self, n, generator):
-        return torch.rand(n, generator=generator, dtype=torch.float64)
 
 
 def evidence_for(expect, budget=4096, **hooks):

@@ -10,13 +10,9 @@ import mechtests as mt
 from mechtests.judging.judge import Judge, Settings
 from mechtests.report.html import card_html
 from mechtests.results.document import schema
+from tests.coins import Coins
 
 POST = mt.Source("A post")
-
-
-class Coins:
-    def sample(self, n, generator):
-        return torch.rand(n, generator=generator, dtype=torch.float64)
 
 
 def toy(weight=5.0):
