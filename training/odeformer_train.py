@@ -27,7 +27,7 @@ from mechtests.systems.odeformer.equations import Vocabulary
 from mechtests.systems.odeformer.package import OdeformerConfig, build
 
 HERE = Path(__file__).parent
-NAME = "mini"
+NAME = "package"
 SAVE_EVERY = 25
 KEEP_EVERY = 25
 """Steps between checkpoints, which are all left under ``training/runs/``."""

@@ -49,7 +49,7 @@ def finished(home, schedule=SCHEDULE, seed=0, fails_at=None, start=None):
 
         run.take_step = failing
     train(run)
-    return read(run.folder / f"mini-seed{seed:02d}.safetensors")
+    return read(run.folder / f"package-seed{seed:02d}.safetensors")
 
 
 def same(one, two):
