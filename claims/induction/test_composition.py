@@ -65,7 +65,7 @@ def favours(scores, targets):
     source=VIRTUAL_HEADS,
     expect=Value(above=1),
     kind="structural",
-    controls=[untrained.drawn(99), shuffled_weights.drawn(99)],
+    controls=[untrained.drawn(99), shuffled_weights],
 )
 def test_k_above_random(induction, evidence):
     if (pair := pair_of(induction)) is None:
