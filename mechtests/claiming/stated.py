@@ -133,8 +133,8 @@ def _syntax(node: object) -> str:
         parts["body"] = _without_docstring(node)
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
         kind, parts = "Assign", {"targets": [node.target], "value": node.value}
-    told = (f"{name}={_syntax(value)}" for name, value in parts.items() if value is not None and value != [])
-    return f"{kind}({','.join(told)})"
+    fields = (f"{name}={_syntax(value)}" for name, value in parts.items() if value is not None and value != [])
+    return f"{kind}({','.join(fields)})"
 
 
 def _inputs(body: list[ast.stmt]) -> list[str]:
@@ -196,10 +196,10 @@ def plain_text(value: object) -> str | None:  # noqa: PLR0911 - one for each kin
 
 def _listed(texts: Iterable[str | None], in_order: bool = True) -> str | None:
     known = list(texts)
-    told = [text for text in known if text is not None]
-    if len(told) < len(known):
+    plain = [text for text in known if text is not None]
+    if len(plain) < len(known):
         return None
-    return f"({', '.join(told if in_order else sorted(told))})"
+    return f"({', '.join(plain if in_order else sorted(plain))})"
 
 
 def _called(value: object, settings: Iterable[tuple[str, str | None]]) -> str | None:

@@ -96,6 +96,7 @@ def control_result(control: Control, planned: int, draws: Sequence[Draw], alpha:
     """The result of the draws that were made of a control, of ``planned``, at an error rate of ``alpha`` each."""
     known = [(draw.ahead, number) for number, draw in enumerate(draws) if draw.ahead is not None]
     closest = min(known)[1] if known else None
+    nearest = UNDEFINED if closest is None else draws[closest]
     return ControlResult(
         control.name,
         tuple(draw.value for draw in draws),
@@ -105,7 +106,8 @@ def control_result(control: Control, planned: int, draws: Sequence[Draw], alpha:
         alpha,
         control.margin,
         closest,
-        *((draws[closest].ahead, draws[closest].interval) if closest is not None else ()),
+        nearest.ahead,
+        nearest.interval,
     )
 
 

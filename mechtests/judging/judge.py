@@ -209,9 +209,11 @@ class Judge:
         if self.progress:
             self.progress("")
         verdict, reason = decide(claim.expect, estimate, controls, evidence.undefined_because)
-        supported = verdict is Verdict.SUPPORTED and estimate is not None
-        support = support_of(claim, estimate, controls, bool(rests_on)) if supported and estimate else None
-        combined = None if estimate is None else combined_e_value(claim, estimate, controls, support, bool(rests_on))
+        support = combined = None
+        if estimate is not None:
+            if verdict is Verdict.SUPPORTED:
+                support = support_of(claim, estimate, controls, bool(rests_on))
+            combined = combined_e_value(claim, estimate, controls, support, bool(rests_on))
         outcome = Outcome(
             verdict=verdict,
             estimate=estimate,

@@ -75,7 +75,7 @@ def collected_claims(items: Iterable[pytest.Item], root: Path) -> list[Collected
 def _differences(claims: Iterable[CollectedClaim], session: ClaimSession, here: Path) -> str | None:
     """What is not as registered, and the command that records it; ``None`` where all is."""
     registries: dict[Path, Registry] = {}
-    told: dict[str, list[str]] = {}
+    differing: dict[str, list[str]] = {}
     files: dict[str, None] = {}
     changed = False
     for claim in claims:
@@ -86,21 +86,21 @@ def _differences(claims: Iterable[CollectedClaim], session: ClaimSession, here: 
                 registries[claim.registry] = Registry.read(claim.registry)
         registry, file = registries[claim.registry], os.path.relpath(claim.file, here)
         if claim.id not in registry.entries:
-            told[f"{claim.id} ({file})"] = ["not registered"]
+            differing[f"{claim.id} ({file})"] = ["not registered"]
         elif changes := registry.changes(claim.id, claim.states):
             changed = True
-            told[f"{claim.id} ({file})"] = [change_text(change) for change in changes]
+            differing[f"{claim.id} ({file})"] = [change_text(change) for change in changes]
         else:
             session.registered[claim.id] = registry.entries[claim.id]
             continue
         files[file] = None
-    if not told:
+    if not differing:
         return None
-    lines = [f"{len(told)} {'claim is' if len(told) == 1 else 'claims are'} not as registered."]
-    for name, differences in list(told.items())[:_SHOWN]:
+    lines = [f"{len(differing)} {'claim is' if len(differing) == 1 else 'claims are'} not as registered."]
+    for name, differences in list(differing.items())[:_SHOWN]:
         lines += [f"  {name}", *(f"    {difference}" for difference in differences)]
-    if len(told) > _SHOWN:
-        lines.append(f"  and {len(told) - _SHOWN} more")
+    if len(differing) > _SHOWN:
+        lines.append(f"  and {len(differing) - _SHOWN} more")
     command = f"mechtests register {' '.join(map(shlex.quote, files))}"
     if changed:
         lines.append(f'Put back what was registered, or record the change and why: {command} --reason "…"')
